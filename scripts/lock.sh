@@ -1,0 +1,12 @@
+#!/bin/sh
+# Compiles requirements/*.txt from pyproject.toml and requirements/*.in: hashed, for Linux and macOS on ARM.
+set -eu
+cd "$(dirname "$0")/.."
+uv=.venv/bin/uv
+lock() {
+    "$uv" pip compile --universal --generate-hashes --no-header --quiet --python-version 3.11 "$@"
+}
+lock requirements/uv.in -o requirements/uv.txt
+lock pyproject.toml -o requirements/core.txt
+lock requirements/serve.in -c requirements/core.txt -o requirements/serve.txt
+lock pyproject.toml --all-extras --group dev -o requirements/dev.txt

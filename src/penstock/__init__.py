@@ -1,0 +1,23 @@
+"""Penstock: from a raw table to a live prediction service.
+
+Public names load on first use, so that `import penstock` stays light.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC_MODULES = ("client", "estimator", "feature_column")
+
+__all__ = ["__version__", "client", "estimator", "feature_column"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC_MODULES:
+        return import_module(f"penstock.{name}")
+    raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

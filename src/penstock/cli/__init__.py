@@ -1,0 +1,1 @@
+"""The `penstock` command: parses, calls one flow or service, prints the answer."""

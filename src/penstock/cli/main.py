@@ -1,0 +1,98 @@
+"""Entry point: finds the command by name, loads only its module, turns errors into one paragraph and an exit status."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from penstock import __version__
+from penstock.errors import PenstockError, UsageError
+
+__all__ = ["LazyGroup", "main", "penstock"]
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when called; their one-line help is known beforehand."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        """lazy: command name to ("module:attribute", one-line help)."""
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self._lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, attribute = self._lazy[cmd_name][0].split(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
+
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("penstock.cli.demo:demo", "From the packaged housing data to two live predictions."),
+    "init": ("penstock.cli.init:init", "Write an experiment file or a trainer package for a table."),
+    "data": ("penstock.cli.data:data", "Profile, check, preview and prepare tables."),
+    "train": ("penstock.cli.train:train", "Train an experiment; register the result."),
+    "local": ("penstock.cli.local:local", "Train or predict in this process."),
+    "models": ("penstock.cli.models:models", "Create, list, describe and delete models."),
+    "versions": ("penstock.cli.versions:versions", "Create, list, describe and delete versions of a model."),
+    "serve": ("penstock.cli.serve:serve", "Answer predictions over HTTP."),
+    "predict": ("penstock.cli.predict:predict", "Ask a prediction service."),
+    "tensorboard": ("penstock.cli.tensorboard:tensorboard", "Look at a training in TensorBoard."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="penstock")
+@click.option("--project", metavar="P", help="Owner of models and jobs (PENSTOCK_PROJECT, default local).")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+@click.pass_context
+def penstock(ctx: click.Context, project: str | None, debug: bool) -> None:
+    """From a raw table to a live prediction service."""
+    ctx.obj = {"project": project, "debug": debug}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line. Exits 0 when done, 1 when it failed, 2 on misuse, 130 on Ctrl-C."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        status = penstock.main(words, prog_name="penstock", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.Abort:
+        _say("stopped")
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except PenstockError as error:
+        if "--debug" in words:
+            raise
+        _say(str(error))
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        _say("stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _say(message: str) -> None:
+    click.echo(f"penstock: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()

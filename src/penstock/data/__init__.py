@@ -1,0 +1,1 @@
+"""Tables: read, profiled and prepared. Knows nothing of models."""

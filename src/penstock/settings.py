@@ -1,0 +1,71 @@
+"""The environment, read once into one value. No other module reads environment variables."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.errors import UsageError
+
+__all__ = ["Settings", "load_settings"]
+
+ENGINE_PORT = 8080
+SERVING_REST_PORT = 8501
+SERVING_GRPC_PORT = 8500
+
+_PROJECT_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]|[a-z]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where Penstock keeps its state, and which project it works in.
+
+    home: folder of the metadata store and of local artifacts (`PENSTOCK_HOME`, default `~/.penstock`).
+    project: owner of models and jobs (`PENSTOCK_PROJECT`, default `local`).
+    database_url: SQLAlchemy URL of the metadata store (`PENSTOCK_DATABASE_URL`, default a SQLite file in `home`).
+    artifacts_uri: folder or `gs://`/`s3://` URI under which registered bundles are kept (`PENSTOCK_ARTIFACTS`).
+    memory_limit_mb: bound on DuckDB's memory (`PENSTOCK_MEMORY_LIMIT_MB`); above it operators spill to disk.
+    threads: bound on compute threads (`PENSTOCK_THREADS`, default: all cores).
+    server_url: prediction server that clients talk to (`PENSTOCK_SERVER_URL`).
+    token: bearer token that clients send (`PENSTOCK_TOKEN`), None for none.
+    """
+
+    home: Path
+    project: str
+    database_url: str
+    artifacts_uri: str
+    memory_limit_mb: int
+    threads: int
+    server_url: str
+    token: str | None
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from environment variables. Raises UsageError naming the variable that cannot be used."""
+    env = os.environ if environ is None else environ
+    home = Path(env.get("PENSTOCK_HOME") or "~/.penstock").expanduser().absolute()
+    project = env.get("PENSTOCK_PROJECT") or "local"
+    if not _PROJECT_PATTERN.fullmatch(project):
+        raise UsageError(
+            f"PENSTOCK_PROJECT is {project!r}; expected lower-case letters, digits and hyphens, starting with a letter"
+        )
+    return Settings(
+        home=home,
+        project=project,
+        database_url=env.get("PENSTOCK_DATABASE_URL") or f"sqlite:///{home / 'penstock.db'}",
+        artifacts_uri=env.get("PENSTOCK_ARTIFACTS") or str(home / "artifacts"),
+        memory_limit_mb=_positive_int(env, "PENSTOCK_MEMORY_LIMIT_MB", 2_000),
+        threads=_positive_int(env, "PENSTOCK_THREADS", os.cpu_count() or 1),
+        server_url=env.get("PENSTOCK_SERVER_URL") or f"http://127.0.0.1:{SERVING_REST_PORT}",
+        token=env.get("PENSTOCK_TOKEN") or None,
+    )
+
+
+def _positive_int(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name)
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) == 0:
+        raise UsageError(f"{name} is {text!r}; expected a whole number above 0")
+    return int(text)

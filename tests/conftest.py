@@ -1,0 +1,48 @@
+"""What every test shares: a home of its own, and the data that lies beside the checkout where there is some."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from penstock.settings import Settings, load_settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh PENSTOCK_HOME; no test touches the user's."""
+    for name in [name for name in os.environ if name.startswith("PENSTOCK_") and name != "PENSTOCK_NO_SKIPS"]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "penstock-home"
+    monkeypatch.setenv("PENSTOCK_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return load_settings()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets beside the checkout."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip("../shared/data is not there: this test reads real data sets that do not ship with the project")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """`make check-full` allows no skip but a GPU's."""
+    report = yield
+    if report.skipped and os.environ.get("PENSTOCK_NO_SKIPS") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, which check-full does not allow: {report.longrepr}"
+    return report
