@@ -1,0 +1,64 @@
+"""Every command that README.md and docs/ show is run: each page's `sh` blocks as one script, in a folder of its own."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_on_the_page_work(page: Path, tmp_path: Path, home: Path) -> None:
+    blocks = [block for block in _BLOCK.findall(page.read_text()) if not re.search(r"^make ", block, re.MULTILINE)]
+    if not blocks:
+        assert page.suffix == ".md"
+        return
+    work = tmp_path / "work"
+    work.mkdir()
+    if (REPOSITORY / "examples").is_dir():
+        shutil.copytree(REPOSITORY / "examples", work / "examples")
+    port = free_port()
+    script = "set -eu\n" + "\n".join(blocks).replace("8501", str(port))
+    environment = {
+        **os.environ,
+        "PENSTOCK_HOME": str(home),
+        "PENSTOCK_SERVER_URL": f"http://127.0.0.1:{port}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    process = subprocess.Popen(
+        ["bash", "-c", script],
+        cwd=work,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=240)
+    finally:
+        _end_group(process.pid)
+    assert process.returncode == 0, f"{page.name}:\n{script}\n---\n{output}"
+
+
+def _end_group(leader: int) -> None:
+    """Servers started with `&` on the page end with it."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return
