@@ -34,26 +34,34 @@ def test_commands_on_the_page_work(page: Path, tmp_path: Path, home: Path) -> No
         shutil.copytree(REPOSITORY / "examples", work / "examples")
     port = free_port()
     script = "set -eu\n" + "\n".join(blocks).replace("8501", str(port))
+    # A person waits for the server's ready line before typing on.
+    script = re.sub(r"^(penstock serve .*&)$", rf"\1\n{_wait_for(port)}", script, flags=re.MULTILINE)
     environment = {
         **os.environ,
         "PENSTOCK_HOME": str(home),
         "PENSTOCK_SERVER_URL": f"http://127.0.0.1:{port}",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    process = subprocess.Popen(
-        ["bash", "-c", script],
-        cwd=work,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=240)
-    finally:
-        _end_group(process.pid)
-    assert process.returncode == 0, f"{page.name}:\n{script}\n---\n{output}"
+    transcript = tmp_path / "transcript"
+    with transcript.open("wb") as output:
+        process = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(timeout=240)
+        finally:
+            _end_group(process.pid)
+    assert status == 0, f"{page.name}:\n{script}\n---\n{transcript.read_text()}"
+
+
+def _wait_for(port: int) -> str:
+    return f"for _ in $(seq 100); do (: < /dev/tcp/127.0.0.1/{port}) 2>/dev/null && break; sleep 0.1; done"
 
 
 def _end_group(leader: int) -> None:
