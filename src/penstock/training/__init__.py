@@ -1,0 +1,1 @@
+"""Training runs: TrainSpec, EvalSpec, exporters, and experiments written as files."""

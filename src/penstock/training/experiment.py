@@ -1,0 +1,165 @@
+"""An experiment file (YAML): data, label, features, estimator, training, split. Knows nothing of how each is done."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from penstock.errors import ConfigError, did_you_mean
+
+__all__ = [
+    "DataSection",
+    "EstimatorSection",
+    "Experiment",
+    "LabelSection",
+    "SplitSection",
+    "TrainingSection",
+    "load_experiment",
+    "parse_experiment",
+]
+
+
+class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the rows are.
+
+    source: a file, a glob, a URI, or several.
+    evaluation: rows to evaluate on; without it `split` holds some out.
+    read: overrides of what reading detects (delimiter, header, encoding, null_marks, types …).
+    """
+
+    source: str | list[str]
+    evaluation: str | list[str] | None = None
+    read: dict[str, Any] = {}
+
+
+class LabelSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    unit: str | None = None
+
+
+class EstimatorSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """type: class name in `penstock.estimator`. parameters: its keyword arguments."""
+
+    type: str = "DNNRegressor"
+    parameters: dict[str, Any] = {}
+
+
+class TrainingSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """max_steps: optimizer steps. batch_size: rows a step; "all" for the whole table. seed: of weights and shuffles."""
+
+    max_steps: int | None = None
+    batch_size: int | Literal["all"] | None = None
+    seed: int = 0
+    weight: str | None = None
+
+
+class SplitSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """evaluation: share of rows held out, between 0 and 1. seed: of the draw."""
+
+    evaluation: float = 0.2
+    seed: int = 0
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One experiment.
+
+    features: "auto", or how to treat each column that is to be used.
+    serving: what callers send where it is not the training columns; compiled to steps in front of the model.
+    """
+
+    data: DataSection
+    label: LabelSection
+    task: Literal["auto", "regression", "binary_classification", "multiclass_classification"] = "auto"
+    features: Literal["auto"] | dict[str, Any] = "auto"
+    estimator: EstimatorSection = EstimatorSection()
+    training: TrainingSection = TrainingSection()
+    split: SplitSection = SplitSection()
+    serving: Any = None
+
+
+def load_experiment(path: Path) -> Experiment:
+    """The experiment in a file. Relative paths in it are taken from the file's folder.
+
+    Raises ConfigError naming the field at fault.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no experiment file {str(path)!r}; write one with: penstock init DATA.csv --label LABEL"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"experiment file {str(path)!r} cannot be read: {error}") from None
+    return parse_experiment(text, name=str(path), folder=path.parent)
+
+
+def parse_experiment(text: str, *, name: str = "experiment", folder: Path = Path()) -> Experiment:
+    """The experiment in a YAML text."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{name} holds no experiment; expected the sections data and label at least")
+    if isinstance(content.get("label"), str):
+        content["label"] = {"name": content["label"]}
+    if isinstance(content.get("data"), str):
+        content["data"] = {"source": content["data"]}
+    if isinstance(content.get("estimator"), str):
+        content["estimator"] = {"type": content["estimator"]}
+    elif isinstance(content.get("estimator"), dict):
+        content["estimator"] = _gather_parameters(content["estimator"])
+    try:
+        experiment = msgspec.convert(content, Experiment)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {_explain(error)}") from None
+    if not 0 < experiment.split.evaluation < 1:
+        share = experiment.split.evaluation
+        raise ConfigError(f"{name}: split.evaluation is {share}; expected a share of the rows between 0 and 1")
+    steps = experiment.training.max_steps
+    if steps is not None and steps < 1:
+        raise ConfigError(f"{name}: training.max_steps is {steps}; expected at least 1")
+    batch = experiment.training.batch_size
+    if isinstance(batch, int) and batch < 1:
+        raise ConfigError(f"{name}: training.batch_size is {batch}; expected at least 1, or all")
+    return _resolve_paths(experiment, folder)
+
+
+def _gather_parameters(section: dict[str, Any]) -> dict[str, Any]:
+    """In the file an estimator's arguments stand beside its type."""
+    known = {"type", "parameters"}
+    loose = {key: value for key, value in section.items() if key not in known}
+    kept = {key: value for key, value in section.items() if key in known}
+    if loose:
+        kept["parameters"] = {**kept.get("parameters", {}), **loose}
+    return kept
+
+
+def _explain(error: msgspec.ValidationError) -> str:
+    """msgspec's message with the path in words and, for an unknown field, the nearest known one."""
+    message, _, place = str(error).partition(" - at `$")
+    place = place.rstrip("`").lstrip(".")
+    if "unknown field" not in message:
+        return f"{message}, in {place}" if place else message
+    field = message.split("`")[1]
+    section: Any = Experiment
+    for part in [part for part in place.split(".") if part]:
+        section = next(item.type for item in msgspec.structs.fields(section) if item.name == part)
+    known = [item.name for item in msgspec.structs.fields(section)]
+    where = f"section {place!r}" if place else "an experiment"
+    return f"{where} has no field {field!r}; it has {', '.join(known)}{did_you_mean(field, known)}"
+
+
+def _resolve_paths(experiment: Experiment, folder: Path) -> Experiment:
+    def resolve(source: str | list[str]) -> str | list[str]:
+        if isinstance(source, list):
+            return [str(resolve(one)) for one in source]
+        if "://" in source or Path(source).is_absolute():
+            return source
+        return str(folder / source)
+
+    data = experiment.data
+    evaluation = None if data.evaluation is None else resolve(data.evaluation)
+    data = msgspec.structs.replace(data, source=resolve(data.source), evaluation=evaluation)
+    return msgspec.structs.replace(experiment, data=data)
