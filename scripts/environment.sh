@@ -36,8 +36,8 @@ for made in "$want" dev; do
     fi
 done
 
-rm -f "$stamp"
-if ! { [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
+# What has a stamp was whole once and is brought up to date in place; anything else is made anew.
+if ! { [ -f "$stamp" ] && works && "$venv/bin/uv" --version >/dev/null 2>&1; }; then
     python=$(find_python)
     rm -rf "$venv"
     echo "environment: making .venv with $("$python" --version)" >&2
@@ -46,14 +46,17 @@ if ! { [ -x "$venv/bin/python" ] && "$venv/bin/python" -m pip --version >/dev/nu
         echo "environment: this Python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2
         exit 1
     }
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 fi
+rm -f "$stamp"
 echo "environment: installing requirements/$want.txt" >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 "$venv/bin/uv" pip sync --quiet --python "$venv/bin/python" --require-hashes requirements/uv.txt "requirements/$want.txt"
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 echo "$PWD/src" > "$site/penstock.pth"
 cat > "$venv/bin/penstock" <<RUN
-#!$venv/bin/python
+#!/bin/sh
+'''exec' "$venv/bin/python" "\$0" "\$@"
+' '''
 from penstock.cli.main import main
 
 main()
