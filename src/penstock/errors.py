@@ -12,6 +12,7 @@ PenstockError
 ├── TrainingError           a training cannot start or go on
 ├── ExportError             a model cannot be written as a bundle
 │   └── ParityError         the exported graph and the trainer disagree
+├── StoreError              the metadata store or an artifact folder cannot be read or written
 ├── BundleError             a bundle is incomplete, altered or of an unknown format
 ├── InstanceError           a prediction request does not fit the model's signature
 └── ServiceError            a prediction service refused a call or could not be reached
@@ -34,6 +35,7 @@ __all__ = [
     "PenstockError",
     "PreconditionError",
     "ServiceError",
+    "StoreError",
     "TrainingError",
     "UsageError",
     "did_you_mean",
@@ -93,6 +95,10 @@ class ExportError(PenstockError):
 
 
 class ParityError(ExportError):
+    pass
+
+
+class StoreError(PenstockError):
     pass
 
 
