@@ -1,0 +1,181 @@
+"""Instances as callers send them (rows of values, or columns of values) to a typed `ColumnBatch`.
+
+Implements the rules of values on the wire: a column is required unless it was ever missing in training; null, NaN and,
+if nullable, absence mean missing; infinities are refused; unknown columns are refused, except the label and columns the
+training table had and the model does not use. Every refusal names the instance and the column.
+"""
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from penstock.bundle.manifest import Signature
+from penstock.data.columns import Array, ColumnBatch, dtype_of, is_missing
+from penstock.data.schema import Column, DataType, Schema
+from penstock.errors import InstanceError, did_you_mean
+from penstock.runtime.values import MAX_EXACT_INTEGER, is_base64, shorten, value_reader
+
+__all__ = ["InstanceDecoder"]
+
+_NUMBERS = ({float}, {int}, {float, int})
+_NUMBERS_OR_NULL = tuple(kinds | {type(None)} for kinds in _NUMBERS)
+
+
+class InstanceDecoder:
+    """Decodes requests against one signature. Holds no state between calls."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.schema = Schema(signature.inputs)
+        self._columns = [_ColumnDecoder(column) for column in signature.inputs]
+        self._names = self.schema.names
+        self._name_set = frozenset(self._names)
+        self._required = frozenset(column.name for column in signature.inputs if not column.nullable)
+        self._accepted = self._name_set | frozenset(signature.ignored)
+
+    def rows(self, instances: Sequence[object]) -> ColumnBatch:
+        """Row form: an object a row; a bare value a row where the model takes one column.
+
+        Raises InstanceError naming the index of the instance and the column at fault.
+        """
+        if not instances:
+            raise InstanceError("there are no instances; send at least one row")
+        first = instances[0]
+        if not isinstance(first, dict) or is_base64(first):
+            return self._bare_rows(instances)
+        rows: list[Mapping[str, object]] = []
+        whole = True
+        for index, instance in enumerate(instances):
+            if not isinstance(instance, dict):
+                raise InstanceError(
+                    f"instance {index} is {shorten(instance)}; expected an object like the ones before it", index=index
+                )
+            if instance.keys() != self._name_set:
+                self._check_names(instance, f"instance {index}", index=index)
+                whole = False
+            rows.append(instance)
+        if whole:
+            return self._batch([list(map(itemgetter(name), rows)) for name in self._names])
+        return self._batch([[row.get(name) for row in rows] for name in self._names])
+
+    def columns(self, inputs: object) -> ColumnBatch:
+        """Column form: an object of one list of values a column; a bare list where the model takes one column.
+
+        Raises InstanceError naming the column, and the index where one value is at fault.
+        """
+        if not isinstance(inputs, dict) or is_base64(inputs):
+            if len(self._names) != 1:
+                raise InstanceError(
+                    f"the model takes {len(self._names)} columns; expected an object with {self._known}"
+                )
+            inputs = {self._names[0]: inputs}
+        self._check_names(inputs, "'inputs'", index=None)
+        values = {name: value if isinstance(value, list) else [value] for name, value in inputs.items()}
+        lengths = {name: len(values[name]) for name in self._names if name in values}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise InstanceError(f"the columns of 'inputs' differ in length: {told}; expected one value a row in each")
+        rows = next(iter(lengths.values()), 0)
+        if rows == 0:
+            raise InstanceError("'inputs' holds no rows; send at least one value a column")
+        return self._batch([values.get(name, [None] * rows) for name in self._names])
+
+    def _bare_rows(self, instances: Sequence[object]) -> ColumnBatch:
+        if len(self._names) != 1:
+            raise InstanceError(
+                f"instance 0 is {shorten(instances[0])}; the model takes {len(self._names)} columns, so each instance "
+                f"is an object with {self._known}",
+                index=0,
+            )
+        for index, instance in enumerate(instances):
+            if isinstance(instance, dict) and not is_base64(instance):
+                raise InstanceError(
+                    f"instance {index} is an object; expected a bare value like the ones before it", index=index
+                )
+        return self._batch([list(instances)])
+
+    def _check_names(self, row: Mapping[str, object], what: str, *, index: int | None) -> None:
+        """Refuses a row without a required column, or with one that nobody knows."""
+        for name in self._names:
+            if name in self._required and name not in row:
+                raise InstanceError(
+                    f"{what} has no column {name!r}, which is required; the model takes {self._known}",
+                    index=index,
+                    column=name,
+                )
+        for name in row:
+            if name not in self._accepted:
+                raise InstanceError(
+                    f"{what} has column {shorten(name)}, which the model does not know; it takes {self._known}"
+                    f"{did_you_mean(name, self._names)}",
+                    index=index,
+                    column=name,
+                )
+
+    def _batch(self, values: Sequence[list[Any]]) -> ColumnBatch:
+        return ColumnBatch(
+            self.schema, {column.name: column(items) for column, items in zip(self._columns, values, strict=True)}
+        )
+
+    @property
+    def _known(self) -> str:
+        return ", ".join(self._names)
+
+
+class _ColumnDecoder:
+    """The values of one column to its array; whole columns of plain values at once, anything else value by value."""
+
+    def __init__(self, column: Column) -> None:
+        self.name = column.name
+        self._column = column
+        self._dtype = dtype_of(column.type)
+        self._read = value_reader(column)
+        self._null_marks = frozenset(column.null_marks)
+        self._plain = _NUMBERS + _NUMBERS_OR_NULL if column.nullable else _NUMBERS
+
+    def __call__(self, values: list[Any]) -> Array:
+        array = self._at_once(values)
+        return self._one_by_one(values) if array is None else array
+
+    def _at_once(self, values: list[Any]) -> Array | None:
+        """The array, or None where a value needs a closer look."""
+        kinds = set(map(type, values))
+        match self._column.type:
+            case DataType.FLOAT | DataType.INTEGER if kinds in self._plain:
+                try:
+                    array = np.array(values, dtype=np.float64)
+                except OverflowError:
+                    return None
+                fits = not np.isinf(array).any() and (self._column.nullable or not np.isnan(array).any())
+                if fits and self._column.type is DataType.INTEGER:
+                    known = array[~np.isnan(array)]
+                    fits = bool((known == np.floor(known)).all() and (np.abs(known) <= MAX_EXACT_INTEGER).all())
+                return array if fits else None
+            case DataType.STRING if kinds == {str} and not self._null_marks:
+                return np.array(values, dtype=object) if "".join(values).isascii() else None
+            case _:
+                return None
+
+    def _one_by_one(self, values: list[Any]) -> Array:
+        array = np.empty(len(values), dtype=self._dtype)
+        for index, value in enumerate(values):
+            try:
+                array[index] = self._read(value)
+            except ValueError as error:
+                raise InstanceError(
+                    f"instance {index}: column {self.name!r} is {shorten(value)}; {error}",
+                    index=index,
+                    column=self.name,
+                ) from None
+        if not self._column.nullable:
+            missing = np.flatnonzero(is_missing(array, self._column.type))
+            if len(missing):
+                index = int(missing[0])
+                raise InstanceError(
+                    f"instance {index}: column {self.name!r} is missing ({shorten(values[index])}); it never was in "
+                    "training, so a value is required",
+                    index=index,
+                    column=self.name,
+                )
+        return array

@@ -1,0 +1,55 @@
+"""Texts and datetimes to int64 microseconds since 1970-01-01 UTC, one value at a time, as callers send them."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from penstock.errors import BundleError
+
+__all__ = ["TimestampParser"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class TimestampParser:
+    """Reads the timestamps of one column: its strptime formats in order of trial, then ISO 8601.
+
+    A value without an offset is taken to be in the column's zone.
+
+    >>> TimestampParser(("%d/%m/%Y %H:%M",), "Europe/Madrid")("01/02/2024 10:30")
+    1706779800000000
+    """
+
+    def __init__(self, formats: Sequence[str] = (), timezone: str = "UTC") -> None:
+        """Raises BundleError when the zone is not known to this machine."""
+        self.formats = tuple(formats)
+        self._zone: tzinfo = UTC
+        if timezone != "UTC":
+            try:
+                self._zone = ZoneInfo(timezone)
+            except (ZoneInfoNotFoundError, ValueError) as error:
+                raise BundleError(
+                    f"the signature names time zone {timezone!r}, which this machine's zone database lacks; "
+                    "install the package 'tzdata'"
+                ) from error
+
+    def __call__(self, value: str | date) -> int:
+        """Raises ValueError when no format fits."""
+        moment = self._datetime(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=self._zone)
+        return (moment - _EPOCH) // _MICROSECOND
+
+    def _datetime(self, value: str | date) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        if isinstance(value, date):
+            return datetime(value.year, value.month, value.day)
+        text = value.strip()
+        for pattern in self.formats:
+            try:
+                return datetime.strptime(text, pattern)
+            except ValueError:
+                continue
+        return datetime.fromisoformat(text)
