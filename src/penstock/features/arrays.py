@@ -1,0 +1,175 @@
+"""Turns a dictionary of arrays, as an input function returns them, into a batch with a schema."""
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.data.columns import Array, ColumnBatch
+from penstock.data.schema import MISSING_STRING, MISSING_TIMESTAMP, Column, DataType, Schema
+from penstock.errors import DataError
+
+__all__ = ["batch_of_arrays", "column_of_array"]
+
+_EXACT = 2**53
+
+
+def batch_of_arrays(features: Mapping[str, Any], schema: Schema | None = None) -> ColumnBatch:
+    """The rows of equally long arrays, one a column; a column is nullable where a value is missing.
+
+    features: NumPy arrays of any element type (`[rows]` or `[rows, 1]`), pandas Series, lists.
+    schema: the columns wanted and their types; what else `features` holds is left out. None: all, types inferred.
+    Raises DataError naming the column that is absent, ragged, of mixed types or of another type than its schema says.
+    """
+    if not hasattr(features, "__getitem__") or not hasattr(features, "keys"):
+        raise DataError(f"features are a {type(features).__name__}; expected a dictionary of column name to array")
+    names = schema.names if schema is not None else tuple(str(name) for name in features)
+    columns, arrays = [], {}
+    for name in names:
+        if name not in features:
+            raise DataError(f"the features have no column {name!r}; they have {', '.join(map(str, features))}")
+        column, array = column_of_array(name, features[name], None if schema is None else schema[name])
+        columns.append(column)
+        arrays[name] = array
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise DataError(f"the arrays of the features differ in length: {listed}")
+    return ColumnBatch(Schema(tuple(columns)), arrays)
+
+
+def column_of_array(name: str, values: Any, expected: Column | None = None) -> tuple[Column, Array]:
+    """One column and its array `[rows]` in the types of `penstock.data.columns`."""
+    raw = _plain_array(name, values)
+    data_type, array = _typed(name, raw)
+    if expected is not None:
+        array = _as_expected(name, array, data_type, expected.type)
+        return expected, array
+    missing = array == MISSING_STRING if data_type is DataType.STRING else _missing_numbers(array)
+    return Column(name=name, type=data_type, nullable=bool(np.any(missing))), array
+
+
+def _plain_array(name: str, values: Any) -> Array:
+    raw: Array = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+    if raw.ndim == 2 and raw.shape[1] == 1:
+        raw = raw[:, 0]
+    if raw.ndim != 1:
+        raise DataError(f"the array of column {name!r} has shape {list(raw.shape)}; expected [rows] or [rows, 1]")
+    return raw
+
+
+def _typed(name: str, raw: Array) -> tuple[DataType, Array]:
+    match raw.dtype.kind:
+        case "f":
+            return DataType.FLOAT, raw.astype(np.float64)
+        case "i" | "u":
+            if len(raw) and max(abs(int(raw.min())), abs(int(raw.max()))) > _EXACT:
+                raise DataError(
+                    f"column {name!r} holds whole numbers beyond 2**53, which float64 cannot tell apart; "
+                    "give them as strings"
+                )
+            return DataType.INTEGER, raw.astype(np.float64)
+        case "b":
+            return DataType.BOOLEAN, raw.astype(np.float64)
+        case "M":
+            return DataType.TIMESTAMP, raw.astype("datetime64[us]").astype(np.int64)
+        case "U" | "T":
+            return DataType.STRING, _texts(name, raw.astype(object))
+        case "S":
+            return DataType.STRING, _texts(name, raw.astype(object))
+        case "O":
+            return _typed_objects(name, raw)
+    raise DataError(f"column {name!r} has elements of type {raw.dtype}; expected numbers, strings, booleans or times")
+
+
+def _typed_objects(name: str, raw: Array) -> tuple[DataType, Array]:
+    values = raw.tolist()
+    kinds = {type(value) for value in values if not _is_none(value)}
+    if all(issubclass(kind, str | bytes) for kind in kinds):
+        return DataType.STRING, _texts(name, raw)
+    if all(issubclass(kind, bool | np.bool_) for kind in kinds):
+        return DataType.BOOLEAN, _numbers(values)
+    if all(issubclass(kind, datetime | date | np.datetime64) for kind in kinds):
+        return DataType.TIMESTAMP, _timestamps(values)
+    if all(issubclass(kind, int | np.integer) and not issubclass(kind, bool) for kind in kinds):
+        return DataType.INTEGER, _numbers(values)
+    if all(issubclass(kind, int | float | np.integer | np.floating) for kind in kinds):
+        return DataType.FLOAT, _numbers(values)
+    found = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise DataError(f"column {name!r} mixes values of types {found}; expected one kind of value")
+
+
+def _is_none(value: Any) -> bool:
+    """None, NaN, NaT and pandas.NA (which compares as itself, not as a truth value)."""
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def _texts(name: str, raw: Array) -> Array:
+    forms: dict[Any, str] = {}
+    values = raw.tolist()
+    for value in set(values):
+        forms[value] = _text(name, value)
+    result = np.empty(len(values), dtype=object)
+    result[:] = [forms[value] for value in values]
+    return result
+
+
+def _text(name: str, value: Any) -> str:
+    if _is_none(value):
+        return MISSING_STRING
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"column {name!r} holds bytes that are not UTF-8: {error}") from error
+    return unicodedata.normalize("NFC", value)
+
+
+def _numbers(values: list[Any]) -> NDArray[np.float64]:
+    return np.asarray([np.nan if _is_none(value) else float(value) for value in values], dtype=np.float64)
+
+
+def _timestamps(values: list[Any]) -> NDArray[np.int64]:
+    return np.asarray(
+        [MISSING_TIMESTAMP if _is_none(value) else _microseconds(value) for value in values], dtype=np.int64
+    )
+
+
+def _microseconds(value: Any) -> int:
+    if isinstance(value, np.datetime64):
+        return int(value.astype("datetime64[us]").astype(np.int64))
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    aware: datetime = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    elapsed: timedelta = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+
+
+def _missing_numbers(array: Array) -> NDArray[np.bool_]:
+    return array == MISSING_TIMESTAMP if array.dtype == np.int64 else np.isnan(array)
+
+
+def _as_expected(name: str, array: Array, found: DataType, expected: DataType) -> Array:
+    numeric = (DataType.INTEGER, DataType.FLOAT, DataType.BOOLEAN)
+    if found is expected or (found in numeric and expected in numeric):
+        return array
+    if not len(array) or bool(
+        np.all(_missing_numbers(array) if found is not DataType.STRING else array == MISSING_STRING)
+    ):
+        return _all_missing(len(array), expected)
+    raise DataError(f"column {name!r} holds {found} values; expected {expected}")
+
+
+def _all_missing(rows: int, data_type: DataType) -> Array:
+    if data_type is DataType.STRING:
+        result = np.empty(rows, dtype=object)
+        result[:] = MISSING_STRING
+        return result
+    if data_type is DataType.TIMESTAMP:
+        return np.full(rows, MISSING_TIMESTAMP, dtype=np.int64)
+    return np.full(rows, np.nan)

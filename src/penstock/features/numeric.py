@@ -1,0 +1,142 @@
+"""Numeric columns: missing values filled, outliers bounded, brought to a scale that networks learn from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from penstock.data.schema import DataType
+from penstock.errors import UsageError
+from penstock.features.block import Block
+from penstock.features.column import BlockColumn, NumberColumn, raw_column
+from penstock.features.operators import Operators, Values
+from penstock.features.statistics import ColumnStatistics, Statistics
+
+__all__ = ["FittedNumeric", "NumericColumn", "RawNumber", "Scaling", "standardize"]
+
+Scaling = Literal["standard", "robust"]
+
+NUMERIC_TYPES = (DataType.INTEGER, DataType.FLOAT, DataType.BOOLEAN)
+
+_BOUND = 1e4
+"""Standardized values end here: what lies ten thousand deviations away, or is infinite, must not become NaN later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumericColumn(BlockColumn, NumberColumn):
+    """A number. Standardized by the training data unless `normalizer_fn` says otherwise.
+
+    default_value: what a missing value becomes. None: the median, and an extra 0/1 value that says so if values were
+        missing in training.
+    normalizer_fn: takes an expression builder and returns one (`lambda x: (x - 3.0) / 4.2`); replaces the
+        standardization.
+    scaling: "standard" subtracts the mean and divides by the standard deviation; "robust" is not moved by outliers.
+    """
+
+    key: str
+    default_value: float | None = None
+    normalizer_fn: Callable[[Any], Any] | None = None
+    scaling: Scaling = "standard"
+
+    @property
+    def name(self) -> str:
+        return self.key
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.key,)
+
+    def allows_missing(self, key: str) -> bool:
+        return self.default_value is not None
+
+    def fit(self, statistics: Statistics) -> "FittedNumeric":
+        raw_column(statistics, self.key, purpose=f"numeric_column({self.key!r})", types=NUMERIC_TYPES)
+        return fit_numeric(self, statistics[self.key])
+
+    def fit_number(self, statistics: Statistics) -> "RawNumber":
+        raw_column(statistics, self.key, purpose=f"numeric_column({self.key!r})", types=NUMERIC_TYPES)
+        return RawNumber(key=self.key, fill=self.default_value)
+
+
+class RawNumber(msgspec.Struct, frozen=True, kw_only=True, tag="number"):
+    """A raw column's number as it is; `fill` in place of a missing one, unless None."""
+
+    key: str
+    fill: float | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.key,)
+
+    def values(self, operators: Operators, columns: Mapping[str, Values]) -> Values:
+        values = columns[self.key]
+        return values if self.fill is None else operators.where(operators.is_nan(values), self.fill, values)
+
+
+class FittedNumeric(msgspec.Struct, frozen=True, kw_only=True, tag="numeric"):
+    """`clip((x - center) / scale, low, high)` of a number, `fill` for a missing one; then 1.0 where it was missing."""
+
+    name: str
+    number: RawNumber
+    fill: float
+    center: float
+    scale: float
+    low: float = -_BOUND
+    high: float = _BOUND
+    indicator: bool = False
+
+    @property
+    def block(self) -> Block:
+        features = (self.name, f"{self.name}_is_missing") if self.indicator else (self.name,)
+        return Block(name=self.name, kind="dense", columns=self.number.keys, width=len(features), features=features)
+
+    def compute(self, operators: Operators, columns: Mapping[str, Values]) -> Values:
+        return standardize(operators, self.number.values(operators, columns), [self])
+
+
+def standardize(operators: Operators, values: Values, parameters: list[FittedNumeric]) -> Values:
+    """float64 `[rows, K]` to float32 `[rows, K + indicators]`, one fitted column's parameters each: the formula.
+
+    A column's missing indicator comes right behind its value.
+    """
+
+    def row(numbers: list[float]) -> Values:
+        return operators.constant([numbers], "float64")
+
+    missing = operators.is_nan(values)
+    filled = operators.where(missing, row([p.fill for p in parameters]), values)
+    scaled = (filled - row([p.center for p in parameters])) / row([p.scale for p in parameters])
+    bounded = operators.clip(scaled, row([p.low for p in parameters]), row([p.high for p in parameters]))
+    result = operators.cast(bounded, "float32")
+    marked = [i for i, p in enumerate(parameters) if p.indicator]
+    if not marked:
+        return result
+    marks = operators.cast(missing if len(marked) == len(parameters) else operators.pick(missing, marked), "float32")
+    together = operators.concat([result, marks])
+    order: list[int] = []
+    for i in range(len(parameters)):
+        order.append(i)
+        if i in marked:
+            order.append(len(parameters) + marked.index(i))
+    return together if order == sorted(order) else operators.pick(together, order)
+
+
+def fit_numeric(column: NumericColumn, statistics: ColumnStatistics) -> FittedNumeric:
+    """The parameters that these statistics give; of a column without a finite number, those that map to 0."""
+    numbers = statistics.numbers
+    if column.normalizer_fn is not None:
+        raise UsageError(f"numeric_column({column.key!r}): normalizer_fn is not supported yet")
+    center, scale = 0.0, 1.0
+    median = 0.0
+    if numbers is not None:
+        median, center = numbers.median, numbers.mean
+        scale = numbers.std if numbers.std > 0 else 1.0
+    return FittedNumeric(
+        name=column.name,
+        number=RawNumber(key=column.key),
+        fill=median if column.default_value is None else column.default_value,
+        center=center,
+        scale=scale,
+        indicator=column.default_value is None and 0 < statistics.missing < statistics.rows,
+    )
