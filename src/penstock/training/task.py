@@ -1,0 +1,54 @@
+"""Which task a label calls for, and why; told from the label's profile."""
+
+from dataclasses import dataclass
+
+from penstock.bundle.manifest import Task
+from penstock.data.profile import ColumnProfile
+from penstock.data.schema import DataType
+from penstock.errors import TrainingError
+
+__all__ = ["InferredTask", "infer_task"]
+
+_MOST_INTEGER_CLASSES = 10
+"""Whole numbers with more different values than this are quantities, not names of classes."""
+
+
+@dataclass(frozen=True)
+class InferredTask:
+    """A task with the observation that led to it, in words."""
+
+    task: Task
+    reason: str
+
+
+def infer_task(label: ColumnProfile) -> InferredTask:
+    """Text and booleans are classes; so are a few whole numbers; anything else is a quantity.
+
+    Raises TrainingError for a label that nothing can be learned from: no value, one value only, a timestamp.
+    """
+    name = repr(label.name)
+    if label.present == 0:
+        raise TrainingError(f"the label {name} has no value in any row; name another column as the label")
+    if label.distinct == 1:
+        only = repr(label.values[0].value) if label.values else "one"
+        raise TrainingError(f"the label {name} is {only} in every row; there is nothing to learn from a single value")
+    match label.type:
+        case DataType.TIMESTAMP | DataType.IMAGE:
+            raise TrainingError(f"the label {name} is of type {label.type}; expected a number, a boolean or text")
+        case DataType.STRING | DataType.BOOLEAN:
+            if label.type is DataType.STRING and label.distinct > max(100, label.present // 2):
+                raise TrainingError(
+                    f"the label {name} has {label.distinct} different texts in {label.present} rows; "
+                    "expected classes that repeat, or a number"
+                )
+            return InferredTask(_classification(label.distinct), f"{label.distinct} classes")
+        case DataType.INTEGER if label.distinct <= _MOST_INTEGER_CLASSES:
+            return InferredTask(
+                _classification(label.distinct), f"{label.distinct} different whole numbers, taken as classes"
+            )
+        case _:
+            return InferredTask(Task.REGRESSION, f"{label.distinct} different numbers")
+
+
+def _classification(classes: int) -> Task:
+    return Task.BINARY_CLASSIFICATION if classes == 2 else Task.MULTICLASS_CLASSIFICATION
