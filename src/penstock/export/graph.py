@@ -122,9 +122,11 @@ class GraphBuilder:
         self._domains.update(domains)
 
     def unique(self, hint: str) -> str:
-        count = self._names.get(hint, 0)
-        self._names[hint] = count + 1
-        return hint if count == 0 else self.unique(f"{hint}_{count}")
+        """A name for an inner tensor. It holds a `/` in front, which keeps it apart from inputs and outputs to come."""
+        name = hint if hint.startswith("/") else f"/{hint}"
+        count = self._names.get(name, 0)
+        self._names[name] = count + 1
+        return name if count == 0 else self.unique(f"{name}_{count}")
 
     @property
     def operator_domains(self) -> dict[str, int]:

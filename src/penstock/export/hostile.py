@@ -1,0 +1,98 @@
+"""Rows that differ from real ones in what breaks models: missing, never-seen and extreme values."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.data.columns import ColumnBatch, concatenate
+from penstock.data.schema import MISSING_STRING, MISSING_TIMESTAMP, Column, DataType, Schema
+
+__all__ = ["NEVER_SEEN", "hostile_rows", "synthetic_rows"]
+
+NEVER_SEEN = "never seen in training \u2603"
+
+_YEAR_US = 365_242_500 * 86_400_000
+
+
+def hostile_rows(batch: ColumnBatch, *, seed: int = 0) -> ColumnBatch:
+    """Variations of real rows: each column in turn takes each of its hostile values, then all columns do at random.
+
+    batch: at least one real row. The result depends on the batch and the seed alone.
+    """
+    random = np.random.default_rng(seed)
+    batches = []
+    hostile = {column.name: _hostile_values(column, batch[column.name]) for column in batch.schema}
+    for name, values in hostile.items():
+        rows = batch.take(random.integers(0, batch.rows, len(values)))
+        batches.append(ColumnBatch(batch.schema, {**rows.arrays, name: values}))
+    mixed = batch.take(random.integers(0, batch.rows, 32))
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, values in hostile.items():
+        chosen = random.random(mixed.rows) < 0.5
+        arrays[name] = np.where(chosen, values[random.integers(0, len(values), mixed.rows)], mixed[name])
+    return concatenate([*batches, ColumnBatch(batch.schema, arrays)])
+
+
+def synthetic_rows(schema: Schema, known: ColumnBatch, *, rows: int, seed: int = 0) -> ColumnBatch:
+    """Rows of a schema of which no data is at hand: values of `known` where a column of that name and type is there,
+    else plain values of its type.
+    """
+    random = np.random.default_rng(seed)
+    arrays: dict[str, NDArray[Any]] = {}
+    for column in schema:
+        if column.name in known.schema and known.schema[column.name].type is column.type:
+            pool = known[column.name]
+        else:
+            pool = _plain_values(column.type)
+        arrays[column.name] = pool[np.arange(rows) % len(pool)] if len(pool) >= rows else random.choice(pool, rows)
+    return ColumnBatch(schema, arrays)
+
+
+def _hostile_values(column: Column, array: NDArray[Any]) -> NDArray[Any]:
+    match column.type:
+        case DataType.STRING:
+            longest = max((value for value in array.tolist() if value != MISSING_STRING), key=len, default="")
+            texts = [
+                MISSING_STRING,
+                "",
+                NEVER_SEEN,
+                " ",
+                longest + "x",
+                longest.swapcase(),
+                "\u00c5\u6f22\U0001f600",
+                "0",
+            ]
+            return _objects(texts)
+        case DataType.TIMESTAMP:
+            present = array[array != MISSING_TIMESTAMP]
+            last = int(present.max()) if len(present) else 0
+            years = [-(2000 * _YEAR_US), -1, 0, last + _YEAR_US, last + 10 * _YEAR_US]
+            return np.asarray([MISSING_TIMESTAMP, *years], dtype=np.int64)
+        case DataType.BOOLEAN:
+            return np.asarray([np.nan, 0.0, 1.0])
+        case _:
+            present = array[np.isfinite(array)]
+            low, high = (float(present.min()), float(present.max())) if len(present) else (0.0, 1.0)
+            width = high - low or 1.0
+            extremes = [0.0, -1.0, low - 10 * width, high + 10 * width, 1e9, -1e9, 2.0**53 - 1, low + width / 3]
+            numbers = [*extremes] if column.type is DataType.FLOAT else [float(np.floor(n)) for n in extremes]
+            return np.asarray([np.nan, *numbers])
+
+
+def _plain_values(data_type: DataType) -> NDArray[Any]:
+    match data_type:
+        case DataType.STRING:
+            return _objects(["a", "b", "c", ""])
+        case DataType.TIMESTAMP:
+            return np.arange(8, dtype=np.int64) * (_YEAR_US + 7_919_000_000) + 1_000_000_000_000_000
+        case DataType.BOOLEAN:
+            return np.asarray([0.0, 1.0])
+        case _:
+            return np.asarray([0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0])
+
+
+def _objects(texts: list[str]) -> NDArray[Any]:
+    result = np.empty(len(texts), dtype=object)
+    result[:] = texts
+    return result
