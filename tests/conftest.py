@@ -1,11 +1,15 @@
 """What every test shares: a home of its own, and the data that lies beside the checkout where there is some."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from penstock.bundle.folder import BundleWriter
+from penstock.bundle.manifest import FORMAT_VERSION, BundleKind, Label, Manifest, OutputTensor, Signature, Task
+from penstock.data.schema import Column, DataType
 from penstock.settings import Settings, load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -25,6 +29,37 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def settings(home: Path) -> Settings:
     return load_settings()
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a bundle whose files hold no model: for what handles bundles without running them."""
+
+    def make(name: str = "bundle", *, graph: bytes = b"graph", **facts: object) -> Path:
+        rooms = Column(name="RM", type=DataType.FLOAT)
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            kind=BundleKind.TRAINED,
+            task=Task.REGRESSION,
+            signature=Signature(
+                inputs=(rooms,), outputs=(OutputTensor(name="predictions", dtype="float32", shape=(None, 1)),)
+            ),
+            graph_inputs=(rooms,),
+            created="2026-11-23T12:00:00Z",
+            label=Label(name="MEDV", unit="dollars"),
+            metrics={"average_loss": 2.5},
+            estimator="DNNRegressor",
+            parameters={"hidden_units": [10, 10]},
+            data_digest="d1" * 32,
+            global_step=3000,
+        )
+        with BundleWriter(str(tmp_path / name)) as writer:
+            writer.write("model.onnx", graph)
+            writer.write("trainer/model.keras", b"weights")
+            writer.publish(msgspec.structs.replace(manifest, **facts))
+        return tmp_path / name
+
+    return make
 
 
 @pytest.fixture(scope="session")

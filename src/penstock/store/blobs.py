@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +15,7 @@ from penstock.errors import MissingExtraError, NotFoundError, PenstockError, Sto
 __all__ = [
     "CHUNK_BYTES",
     "Progress",
+    "absolute",
     "child_folders",
     "copy_to_local",
     "digest_file",
@@ -26,6 +27,7 @@ __all__ = [
     "local_path",
     "open_file",
     "read_bytes",
+    "remove_empty_folder",
     "remove_folder",
 ]
 
@@ -50,6 +52,11 @@ def local_path(uri: str) -> Path:
             raise UsageError(f"{uri!r} names the host {parts.netloc!r}; write file:///{parts.netloc}{parts.path}")
         uri = unquote(parts.path)
     return Path(uri).absolute()
+
+
+def absolute(uri: str) -> str:
+    """The same place, whatever the working directory: a local path in full, a URI without its closing '/'."""
+    return str(local_path(uri)) if is_local(uri) else uri.rstrip("/")
 
 
 def join(uri: str, *names: str) -> str:
@@ -191,6 +198,13 @@ def remove_folder(uri: str, *, under: str) -> None:
         return  # another process deletes it too
     except Exception as error:
         raise StoreError(f"cannot delete {uri}: {error}") from error
+
+
+def remove_empty_folder(uri: str) -> None:
+    """Deletes a local folder if there is nothing in it; elsewhere there are no empty folders."""
+    if is_local(uri):
+        with suppress(OSError):
+            local_path(uri).rmdir()
 
 
 def file_system(uri: str) -> tuple[Any, str]:

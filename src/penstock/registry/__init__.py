@@ -1,0 +1,1 @@
+"""Models and their versions: what is registered, which is default, and where each came from."""
