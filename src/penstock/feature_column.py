@@ -20,9 +20,11 @@ from penstock.errors import UsageError
 from penstock.features.bucketized import BucketizedColumn
 from penstock.features.categorical import EmbeddingColumn, IndicatorColumn
 from penstock.features.column import CategoricalColumn, FeatureColumn, NumberColumn
+from penstock.features.dates import PART_SIZES, PERIODS_US, DatePartName, PeriodName
 from penstock.features.hashed import HashBucketColumn
 from penstock.features.identity import IdentityColumn
 from penstock.features.numeric import NumericColumn, Scaling
+from penstock.features.timestamp import CyclicColumn, DatePartColumn
 from penstock.features.vocabulary import VocabularyColumn, read_vocabulary_file, vocabulary_words
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "categorical_column_with_identity",
     "categorical_column_with_vocabulary_file",
     "categorical_column_with_vocabulary_list",
+    "cyclic_column",
+    "date_part_column",
     "embedding_column",
     "indicator_column",
     "numeric_column",
@@ -127,6 +131,24 @@ def categorical_column_with_identity(key: str, num_buckets: int, default_value: 
     if default_value is not None and not 0 <= default_value < num_buckets:
         raise UsageError(f"{purpose}: default_value is {default_value}; expected an id in [0, {num_buckets})")
     return IdentityColumn(key=key, num_buckets=num_buckets, default_value=default_value)
+
+
+def date_part_column(key: str, part: DatePartName) -> DatePartColumn:
+    """The id of a timestamp's part, in UTC, from 0: "month", "day" (of the month), "weekday" (Monday is 0), "hour" or
+    "minute". A missing timestamp has an id of its own. Not in `tf.feature_column`.
+    """
+    _check_key(key, "date_part_column")
+    if part not in PART_SIZES:
+        raise UsageError(f"date_part_column({key!r}): part is {part!r}; expected one of {', '.join(PART_SIZES)}")
+    return DatePartColumn(key=key, part=part)
+
+
+def cyclic_column(key: str, period: PeriodName) -> CyclicColumn:
+    """A timestamp's place in its "day", "week" or "year" as a point on a circle. Not in `tf.feature_column`."""
+    _check_key(key, "cyclic_column")
+    if period not in PERIODS_US:
+        raise UsageError(f"cyclic_column({key!r}): period is {period!r}; expected one of {', '.join(PERIODS_US)}")
+    return CyclicColumn(key=key, period=period)
 
 
 def indicator_column(categorical_column: CategoricalColumn) -> IndicatorColumn:

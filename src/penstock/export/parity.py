@@ -135,7 +135,8 @@ def _compare_numbers(name: str, own: NDArray[Any], served: NDArray[Any], rows: C
         difference = np.abs(np.where(known, own - served, 0.0))
     # Written so that NaN in `served` counts as too far.
     near = np.where(known, difference <= RELATIVE * size + ABSOLUTE * scale, ~np.isfinite(served))
-    _refuse_first(name, ~near.reshape(len(own), -1).all(axis=1), own, served, rows, what)
+    far: NDArray[np.bool_] = np.asarray(~near.reshape(len(own), -1).all(axis=1))
+    _refuse_first(name, far, own, served, rows, what)
     relative = np.divide(difference, size, out=np.zeros_like(difference), where=size > ABSOLUTE * scale)
     return OutputParity(
         name=name,

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from penstock.data.columns import is_missing
 from penstock.data.schema import MISSING_STRING, DataType
+from penstock.features.dates import PART_SIZES, DatePartName, date_part
 from penstock.features.hashing import hash_words, nfc
+from penstock.features.operators import ARRAYS
 
 __all__ = ["FREQUENT_NUMBERS", "FREQUENT_WORDS", "NumberAccumulator", "WordAccumulator"]
 
@@ -32,6 +34,7 @@ class NumberAccumulator:
         self._counts: Counter[float] | None = Counter()
         self._sample = np.empty(0, dtype=np.float64)
         self._random = np.random.default_rng(0)
+        self._parts = {part: np.zeros(size, dtype=bool) for part, size in PART_SIZES.items()}
 
     def add(self, values: NDArray[Any]) -> None:
         """Takes in the values `[rows]` of one batch. An infinite value counts as present, and in nothing else."""
@@ -49,6 +52,9 @@ class NumberAccumulator:
                 self._counts = None
         self._add_moments(finite)
         self._add_to_sample(finite)
+        if self._type is DataType.TIMESTAMP:
+            for part, seen in self._parts.items():
+                seen[date_part(ARRAYS, values[~missing], part)] = True
 
     @property
     def std(self) -> float:
@@ -70,6 +76,12 @@ class NumberAccumulator:
     def distinct(self) -> int:
         """Exact up to 2,000; above, the number of distinct values in the sample."""
         return len(np.unique(self._sample)) if self._counts is None else len(self._counts)
+
+    def date_parts(self) -> dict[DatePartName, tuple[int, ...]]:
+        """Which ids of each part of a timestamp occur."""
+        if self._type is not DataType.TIMESTAMP:
+            return {}
+        return {part: tuple(np.flatnonzero(seen).tolist()) for part, seen in self._parts.items()}
 
     def _add_moments(self, finite: NDArray[np.float64]) -> None:
         # Chan, Golub, LeVeque 1979: moments of two parts combined without cancellation. Scaled first, so that squares

@@ -12,11 +12,12 @@ from penstock.features.hashed import HashBucket
 from penstock.features.identity import Identity
 from penstock.features.operators import Operators, Values
 from penstock.features.statistics import Statistics
+from penstock.features.timestamp import DatePart
 from penstock.features.vocabulary import Vocabulary
 
 __all__ = ["AnyCategorical", "EmbeddingColumn", "FittedIds", "IndicatorColumn", "fit_ids"]
 
-AnyCategorical = Vocabulary | HashBucket | Identity | Bucketized
+AnyCategorical = Vocabulary | HashBucket | Identity | Bucketized | DatePart
 
 
 class FittedIds(msgspec.Struct, frozen=True, kw_only=True, tag="ids"):

@@ -19,8 +19,11 @@ from penstock.features.column import BlockColumn, CategoricalColumn, FeatureColu
 from penstock.features.numeric import FittedNumeric
 from penstock.features.operators import ARRAYS, GraphOperators
 from penstock.features.statistics import Statistics
+from penstock.features.timestamp import FittedCycle
 
 __all__ = ["FittedFeatures", "fit_features"]
+
+AnyFitted = FittedNumeric | FittedCycle | FittedIds
 
 _CHUNK_ROWS = 65_536
 """Rows computed at a time: temporaries stay in the processor's cache."""
@@ -33,7 +36,7 @@ class FittedFeatures(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     raw_schema: Schema
-    columns: tuple[FittedNumeric | FittedIds, ...]
+    columns: tuple[AnyFitted, ...]
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -46,11 +49,13 @@ class FittedFeatures(msgspec.Struct, frozen=True, kw_only=True):
         """
         self._check(batch)
         result = {block.name: self._empty(block, batch.rows) for block in self.blocks}
-        for start in range(0, batch.rows, _CHUNK_ROWS):
-            rows = slice(start, min(start + _CHUNK_ROWS, batch.rows))
-            raw = {name: batch[name][rows].reshape(-1, 1) for name in self.raw_schema.names}
-            for column in self.columns:
-                result[column.block.name][rows] = column.compute(ARRAYS, raw)
+        # Extreme values overflow to infinity on both sides before they are bounded.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for start in range(0, batch.rows, _CHUNK_ROWS):
+                rows = slice(start, min(start + _CHUNK_ROWS, batch.rows))
+                raw = {name: batch[name][rows].reshape(-1, 1) for name in self.raw_schema.names}
+                for column in self.columns:
+                    result[column.block.name][rows] = column.compute(ARRAYS, raw)
         return result
 
     def emit(self, graph: GraphBuilder, inputs: Mapping[str, str]) -> dict[str, str]:
@@ -95,7 +100,7 @@ def fit_features(columns: Sequence[FeatureColumn], statistics: Statistics) -> Fi
     """
     if not columns:
         raise UsageError("a model needs at least one feature column")
-    fitted: list[FittedNumeric | FittedIds] = []
+    fitted: list[AnyFitted] = []
     for position, column in enumerate(columns):
         if column in columns[:position]:
             raise UsageError(f"feature column {column.name!r} is given twice")
@@ -140,5 +145,5 @@ _ELEMENTS: dict[DataType, ElementType] = {
 }
 
 
-def _conforms(numeric: FittedNumeric, ids: FittedIds) -> tuple[FittedColumn, FittedColumn]:
-    return numeric, ids
+def _conforms(column: AnyFitted) -> FittedColumn:
+    return column

@@ -10,6 +10,7 @@ from penstock.data.schema import DataType
 from penstock.errors import UsageError
 from penstock.features.block import Block
 from penstock.features.column import BlockColumn, NumberColumn, raw_column
+from penstock.features.dates import is_missing_time
 from penstock.features.operators import Operators, Values
 from penstock.features.statistics import ColumnStatistics, Statistics
 
@@ -25,7 +26,7 @@ _BOUND = 1e4
 
 @dataclass(frozen=True, kw_only=True)
 class NumericColumn(BlockColumn, NumberColumn):
-    """A number. Standardized by the training data unless `normalizer_fn` says otherwise.
+    """A number, or the microseconds of a timestamp; standardized unless `normalizer_fn` says otherwise.
 
     default_value: what a missing value becomes. None: the median, and an extra 0/1 value that says so if values were
         missing in training.
@@ -51,19 +52,21 @@ class NumericColumn(BlockColumn, NumberColumn):
         return self.default_value is not None
 
     def fit(self, statistics: Statistics) -> "FittedNumeric":
-        raw_column(statistics, self.key, purpose=f"numeric_column({self.key!r})", types=NUMERIC_TYPES)
-        return fit_numeric(self, statistics[self.key])
+        number = msgspec.structs.replace(self.fit_number(statistics), fill=None)
+        return fit_numeric(self, statistics[self.key], number)
 
     def fit_number(self, statistics: Statistics) -> "RawNumber":
-        raw_column(statistics, self.key, purpose=f"numeric_column({self.key!r})", types=NUMERIC_TYPES)
-        return RawNumber(key=self.key, fill=self.default_value)
+        types = (*NUMERIC_TYPES, DataType.TIMESTAMP)
+        raw = raw_column(statistics, self.key, purpose=f"numeric_column({self.key!r})", types=types)
+        return RawNumber(key=self.key, fill=self.default_value, is_time=raw.type is DataType.TIMESTAMP)
 
 
 class RawNumber(msgspec.Struct, frozen=True, kw_only=True, tag="number"):
-    """A raw column's number as it is; `fill` in place of a missing one, unless None."""
+    """A raw column's number as it is, or a timestamp's microseconds; `fill` for a missing one, unless None."""
 
     key: str
     fill: float | None = None
+    is_time: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -71,6 +74,8 @@ class RawNumber(msgspec.Struct, frozen=True, kw_only=True, tag="number"):
 
     def values(self, operators: Operators, columns: Mapping[str, Values]) -> Values:
         values = columns[self.key]
+        if self.is_time:
+            values = operators.where(is_missing_time(values), float("nan"), operators.cast(values, "float64"))
         return values if self.fill is None else operators.where(operators.is_nan(values), self.fill, values)
 
 
@@ -122,7 +127,7 @@ def standardize(operators: Operators, values: Values, parameters: list[FittedNum
     return together if order == sorted(order) else operators.pick(together, order)
 
 
-def fit_numeric(column: NumericColumn, statistics: ColumnStatistics) -> FittedNumeric:
+def fit_numeric(column: NumericColumn, statistics: ColumnStatistics, number: RawNumber) -> FittedNumeric:
     """The parameters that these statistics give; of a column without a finite number, those that map to 0."""
     numbers = statistics.numbers
     if column.normalizer_fn is not None:
@@ -134,7 +139,7 @@ def fit_numeric(column: NumericColumn, statistics: ColumnStatistics) -> FittedNu
         scale = numbers.std if numbers.std > 0 else 1.0
     return FittedNumeric(
         name=column.name,
-        number=RawNumber(key=column.key),
+        number=number,
         fill=median if column.default_value is None else column.default_value,
         center=center,
         scale=scale,

@@ -10,6 +10,7 @@ from penstock.data.columns import ColumnBatch
 from penstock.data.schema import DataType, Schema
 from penstock.errors import DataError
 from penstock.features.accumulation import NumberAccumulator, WordAccumulator
+from penstock.features.dates import DatePartName
 
 __all__ = ["ColumnStatistics", "NumberSummary", "Statistics", "gather_statistics"]
 
@@ -44,6 +45,7 @@ class ColumnStatistics(msgspec.Struct, frozen=True, kw_only=True):
     numbers: None for strings, and where no finite number is present.
     values, counts: the most frequent values, most frequent first (ties in the order of the values): words in NFC, or
         numbers. `values_are_all`: whether these are all there are.
+    date_parts: which ids of each part occur, ascending; of timestamps only.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ColumnStatistics(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[str, ...] | tuple[float, ...] = ()
     counts: tuple[int, ...] = ()
     values_are_all: bool = True
+    date_parts: dict[DatePartName, tuple[int, ...]] = {}
 
     @property
     def present(self) -> int:
@@ -136,6 +139,7 @@ def _finish(name: str, data_type: DataType, accumulator: NumberAccumulator | Wor
         values=values,
         counts=counts,
         values_are_all=are_all,
+        date_parts=accumulator.date_parts() if isinstance(accumulator, NumberAccumulator) else {},
     )
 
 

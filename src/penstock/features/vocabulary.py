@@ -70,9 +70,9 @@ class VocabularyColumn(CategoricalColumn):
         if self.vocabulary is not None:
             words: tuple[Word, ...] = self.vocabulary
         else:
-            frequent = zip(statistics.values, statistics.counts, strict=True)
-            kept: list[Word] = [word for word, count in frequent if count >= self.min_count]
-            words = tuple(kept[: self.max_size])
+            found: tuple[Word, ...] = statistics.values
+            often = [word for word, count in zip(found, statistics.counts, strict=True) if count >= self.min_count]
+            words = tuple(often[: self.max_size])
         if self.default_value >= max(len(words), 1):
             raise UsageError(
                 f"the vocabulary of {self.key!r} has {len(words)} words and default_value is {self.default_value}; "
