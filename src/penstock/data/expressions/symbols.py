@@ -16,7 +16,18 @@ from penstock.data.expressions.tree import Call, Expression, Literal, Reference
 from penstock.data.schema import DataType
 from penstock.errors import ExpressionError
 
-__all__ = ["Symbol", "call", "cast", "coalesce", "column", "expand_dims", "expression_of", "if_else", "trace"]
+__all__ = [
+    "Symbol",
+    "call",
+    "cast",
+    "coalesce",
+    "column",
+    "data_type_of",
+    "expand_dims",
+    "expression_of",
+    "if_else",
+    "trace",
+]
 
 
 class Symbol:
@@ -294,6 +305,8 @@ _TYPE_NAMES = {
     "string": DataType.STRING,
     "timestamp": DataType.TIMESTAMP,
     "int": DataType.INTEGER,
+    "int8": DataType.INTEGER,
+    "int16": DataType.INTEGER,
     "int32": DataType.INTEGER,
     "int64": DataType.INTEGER,
     "float32": DataType.FLOAT,
