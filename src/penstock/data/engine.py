@@ -78,8 +78,8 @@ def connect(
 def quote_name(name: str) -> str:
     """A column name as SQL.
 
-    >>> quote_name('odd "name"')
-    '"odd ""name"""'
+    >>> print(quote_name('an "odd" name'))
+    "an ""odd"" name"
     """
     return '"' + name.replace('"', '""') + '"'
 

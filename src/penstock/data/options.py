@@ -75,7 +75,7 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RejectedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the file that is not in the table. line: 1-based physical line; text: the row as it stands, cut at 200."""
+    """A row of the file that is not in the table. line: 1-based physical line; text: the row, cut at 200 characters."""
 
     file: str
     line: int

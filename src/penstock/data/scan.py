@@ -1,0 +1,209 @@
+"""The SQL that reads typed columns out of files: what DuckDB scans, and one expression a column on top of it."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from penstock.data.cells import CERTAIN_MARKS, ISO_OFFSET_PATTERN, Judgement, Notation
+from penstock.data.dialect import MAX_LINE_BYTES
+from penstock.data.engine import quote_name, quote_text
+from penstock.data.schema import DataType
+
+__all__ = ["SQL_TYPES", "ColumnPlan", "CsvLayout", "Scan", "json_source", "parquet_source", "path_list"]
+
+SQL_TYPES = {
+    DataType.INTEGER: "BIGINT",
+    DataType.FLOAT: "DOUBLE",
+    DataType.BOOLEAN: "BOOLEAN",
+    DataType.STRING: "VARCHAR",
+    DataType.TIMESTAMP: "TIMESTAMP",
+}
+
+_COMMA_GROUPS = r"[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+_DECIMAL_COMMA = r"[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+)?"
+_TRUE = "'true', 't', 'yes', 'y', '1'"
+_FALSE = "'false', 'f', 'no', 'n', '0'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnPlan:
+    """How one column is read.
+
+    base: SQL of the column as scanned. base_type: its type there.
+    is_told: whether the user named the type. are_marks_told: whether the user named the null marks.
+    is_whole_checked: whether all cells of an integer column are known to be whole; until then it is read as DOUBLE.
+    """
+
+    name: str
+    base: str
+    base_type: str
+    judgement: Judgement
+    timezone: str = "UTC"
+    trim: bool = True
+    is_told: bool = False
+    are_marks_told: bool = False
+    is_whole_checked: bool = False
+
+    @property
+    def type(self) -> DataType:
+        return self.judgement.type
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the column is scanned as text and made into its type by `value`."""
+        return self.base_type == "VARCHAR"
+
+    @property
+    def cell(self) -> str:
+        """A text column's cell: trimmed, NULL where it is empty or a null mark."""
+        text = self.trimmed
+        marks = ", ".join(quote_text(mark) for mark in ("", *self.null_marks))
+        return f"CASE WHEN {text} IN ({marks}) THEN NULL ELSE {text} END"
+
+    @property
+    def trimmed(self) -> str:
+        return f"trim({self.base}, E' \\t\\r\\n')" if self.trim else self.base
+
+    @property
+    def null_marks(self) -> tuple[str, ...]:
+        """Until all cells were seen, every certain mark counts in text; afterwards those that are there."""
+        if self.type is DataType.STRING and not self.are_marks_told and not self.is_whole_checked:
+            return tuple(dict.fromkeys((*self.judgement.marks, *CERTAIN_MARKS)))
+        return self.judgement.marks
+
+    @property
+    def value(self) -> str:
+        """The column as SQL of its type; NULL where the cell is missing or cannot be read."""
+        if not self.is_text:
+            return self._converted()
+        match self.type:
+            case DataType.STRING:
+                return self.cell
+            case DataType.INTEGER | DataType.FLOAT:
+                return self._number()
+            case DataType.BOOLEAN:
+                cell = f"lower({self.cell})"
+                return f"CASE WHEN {cell} IN ({_TRUE}) THEN true WHEN {cell} IN ({_FALSE}) THEN false END"
+            case _:
+                return self._timestamp()
+
+    def checked(self, judgement: Judgement) -> "ColumnPlan":
+        """The plan once all cells were seen."""
+        base_type = "BIGINT" if self.base_type == "DOUBLE" and judgement.type is DataType.INTEGER else self.base_type
+        return replace(self, judgement=judgement, base_type=base_type, is_whole_checked=True)
+
+    def _converted(self) -> str:
+        kind = self.base_type
+        if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
+            return f"nullif(CAST({self.base} AS DOUBLE), 'nan'::DOUBLE)"
+        if kind == "TIMESTAMP WITH TIME ZONE":
+            return f"timezone('UTC', {self.base})"
+        if kind == SQL_TYPES[self.type]:
+            return self.base
+        if self.type is DataType.STRING and (kind == "JSON" or re.search(r"\[|\(", kind)):
+            return f"CAST(to_json({self.base}) AS VARCHAR)"
+        return f"CAST({self.base} AS {SQL_TYPES[self.type]})"
+
+    def _number(self) -> str:
+        kind = "BIGINT" if self.type is DataType.INTEGER and self.is_whole_checked else "DOUBLE"
+        match self.judgement.notation:
+            case Notation.LONG_INTEGER:
+                return (
+                    f"CASE WHEN regexp_full_match({self.cell}, '[+-]?[0-9]+') THEN TRY_CAST({self.cell} AS BIGINT) END"
+                )
+            case Notation.COMMA_GROUPS:
+                pattern, digits = _COMMA_GROUPS, f"replace({self.cell}, ',', '')"
+            case Notation.DECIMAL_COMMA:
+                pattern, digits = _DECIMAL_COMMA, f"replace(replace({self.cell}, '.', ''), ',', '.')"
+            case _:
+                return (
+                    f"nullif(TRY_CAST({self.cell} AS {kind}), 'nan')"
+                    if kind == "DOUBLE"
+                    else f"TRY_CAST({self.cell} AS {kind})"
+                )
+        return f"CASE WHEN regexp_full_match({self.cell}, {quote_text(pattern)}) THEN TRY_CAST({digits} AS {kind}) END"
+
+    def _timestamp(self) -> str:
+        iso = f"timezone('UTC', TRY_CAST({self.cell} AS TIMESTAMPTZ))"
+        zone = quote_text(self.timezone)
+        if self.timezone != "UTC":
+            iso = (
+                f"CASE WHEN regexp_matches({self.cell}, {quote_text(ISO_OFFSET_PATTERN)}) THEN {iso} "
+                f"ELSE timezone('UTC', timezone({zone}, TRY_CAST({self.cell} AS TIMESTAMP))) END"
+            )
+        if not self.judgement.formats:
+            return iso
+        tried = [self._strptime(form) for form in self.judgement.formats]
+        read = f"coalesce({', '.join(tried)})" if len(tried) > 1 else tried[0]
+        if self.timezone != "UTC":
+            read = f"timezone('UTC', timezone({zone}, {read}))"
+        return f"coalesce({iso}, {read})"
+
+    def _strptime(self, form: str) -> str:
+        """DuckDB reads "14" as the year 14 where %Y stands; strptime wants four digits, and so do we."""
+        read = f"try_strptime({self.cell}, {quote_text(form)})"
+        return f"CASE WHEN regexp_matches({self.cell}, '[0-9]{{4}}') THEN {read} END" if "%Y" in form else read
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvLayout:
+    """CSV files with nothing left to guess. has_long_lines: whether a line exceeds DuckDB's usual bound of 2 MB."""
+
+    paths: tuple[str, ...]
+    delimiter: str
+    quote: str
+    skip_lines: int
+    has_header: bool
+    has_long_lines: bool = False
+
+    def source(self, types: Sequence[str]) -> str:
+        """A call of read_csv that reads the columns as c0, c1, … of these types."""
+        columns = ", ".join(f"c{i}: '{kind}'" for i, kind in enumerate(types))
+        quote = quote_text(self.quote)
+        long_lines = (
+            f", max_line_size = {MAX_LINE_BYTES}, buffer_size = {MAX_LINE_BYTES}" if self.has_long_lines else ""
+        )
+        return (
+            f"read_csv({path_list(self.paths)}, columns = {{{columns}}}, auto_detect = false, "
+            f"delim = {quote_text(self.delimiter)}, quote = {quote}, escape = {quote}, "
+            f"header = {str(self.has_header).lower()}, skip = {self.skip_lines}, nullstr = ''"
+            f"{long_lines})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """Columns over a source: CSV files, or the SQL of a table function that knows its types."""
+
+    source: CsvLayout | str
+    plans: tuple[ColumnPlan, ...]
+
+    @property
+    def source_sql(self) -> str:
+        if isinstance(self.source, str):
+            return self.source
+        return self.source.source([plan.base_type for plan in self.plans])
+
+    def select(self, names: Sequence[str] | None = None, *, is_numbered: bool = False) -> str:
+        """A SELECT of the columns under their own names, or under c0, c1, … (places in the table) if `is_numbered`."""
+        chosen = [
+            f"{plan.value} AS {f'c{i}' if is_numbered else quote_name(plan.name)}"
+            for i, plan in enumerate(self.plans)
+            if names is None or plan.name in names
+        ]
+        return f"SELECT {', '.join(chosen)} FROM {self.source_sql}"
+
+
+def parquet_source(paths: Iterable[str]) -> str:
+    return f"read_parquet({path_list(paths)}, union_by_name = true)"
+
+
+def json_source(paths: Iterable[str]) -> str:
+    return (
+        f"read_json({path_list(paths)}, maximum_object_size = {MAX_LINE_BYTES}, maximum_depth = 2, "
+        "sample_size = -1, format = 'auto')"
+    )
+
+
+def path_list(paths: Iterable[str]) -> str:
+    return "[" + ", ".join(quote_text(path) for path in paths) + "]"

@@ -1,0 +1,213 @@
+"""The first pass over all rows: do the cells fit what the sample promised, and which columns have missing values?
+
+A column that does not fit is judged again by the cells that did not, until every cell of the table is accounted for.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import duckdb
+
+from penstock.data.cells import CERTAIN_MARKS, MAX_EXACT_INTEGER, Judgement, Notation, judge
+from penstock.data.engine import quote_text
+from penstock.data.scan import ColumnPlan, Scan
+from penstock.data.schema import DataType
+
+__all__ = ["ColumnSurvey", "MisfitError", "Survey", "misfit_texts", "survey_rows"]
+
+_CONVERSION = re.compile(r'Error when converting column "c(\d+)"')
+_MAX_MISFITS = 1_000
+
+
+class MisfitError(Exception):
+    """A cell that does not fit the type the user named for its column."""
+
+    def __init__(self, plan: ColumnPlan, text: str) -> None:
+        super().__init__(f"column {plan.name!r} was said to be of type {plan.type}, which {text!r} is not")
+        self.plan = plan
+        self.text = text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnSurvey:
+    """One column. present: values there; marked: cells with a null mark; min, max: of numbers."""
+
+    present: int
+    marked: int = 0
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """rows: rows of the table; columns: in the order of the plans."""
+
+    rows: int
+    columns: tuple[ColumnSurvey, ...]
+
+
+def survey_rows(
+    connection: duckdb.DuckDBPyConnection, scan: Scan, *, samples: Mapping[str, Sequence[str]]
+) -> tuple[Scan, Survey]:
+    """The scan with every column's type settled, and what was counted on the way.
+
+    samples: distinct cells by column name that the plans were judged by. Raises MisfitError; DuckDB's own errors pass.
+    """
+    known = {name: list(texts) for name, texts in samples.items()}
+    while True:
+        try:
+            answer = connection.execute(_query(scan)).fetchone()
+        except duckdb.ConversionException as error:
+            found = _CONVERSION.search(str(error))
+            if found is None:
+                raise
+            scan = _with_plan(scan, int(found[1]), base_type="VARCHAR")
+            continue
+        assert answer is not None
+        facts = [_Facts(*answer[1 + i * 7 : 8 + i * 7]) for i in range(len(scan.plans))]
+        settled = [_settle(connection, scan, plan, fact, known) for plan, fact in zip(scan.plans, facts, strict=True)]
+        if all(plan is not None for plan in settled):
+            plans = tuple(plan for plan in settled if plan is not None)
+            columns = tuple(
+                ColumnSurvey(present=fact.present, marked=fact.marked, min=fact.min, max=fact.max) for fact in facts
+            )
+            return replace(scan, plans=plans), Survey(rows=int(answer[0]), columns=columns)
+        scan = replace(
+            scan,
+            plans=tuple(
+                plan if done is not None else _judged_again(connection, scan, plan, fact, known)
+                for plan, done, fact in zip(scan.plans, settled, facts, strict=True)
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    present: int
+    min: float | None
+    max: float | None
+    has_fraction: bool | None
+    misfits: int
+    marked: int
+    mark_bits: int | None
+
+
+def _query(scan: Scan) -> str:
+    parts = ["count(*)"]
+    for plan in scan.plans:
+        value = plan.value
+        is_number = plan.type in (DataType.INTEGER, DataType.FLOAT)
+        parts.append(f"count({value})")
+        parts += [f"min({value})", f"max({value})"] if is_number else ["NULL", "NULL"]
+        is_unchecked = (
+            plan.type is DataType.INTEGER and not plan.is_whole_checked and plan.base_type in ("DOUBLE", "VARCHAR")
+        )
+        parts.append(f"bool_or({value} <> trunc({value}))" if is_unchecked else "NULL")
+        if not plan.is_text:
+            parts += ["0", "0", "NULL"]
+            continue
+        cell, text = plan.cell, plan.trimmed
+        parts.append("0" if plan.type is DataType.STRING else f"count(CASE WHEN {value} IS NULL THEN {cell} END)")
+        bits = " ".join(f"WHEN {quote_text(mark)} THEN {1 << bit}" for bit, mark in enumerate(plan.null_marks))
+        which = f"CASE {text} {bits} END" if bits else "NULL"
+        parts += [f"count({which})", f"bit_or(CAST({which} AS HUGEINT))"]
+    return f"SELECT {', '.join(parts)} FROM {scan.source_sql}"
+
+
+def _settle(
+    connection: duckdb.DuckDBPyConnection,
+    scan: Scan,
+    plan: ColumnPlan,
+    fact: _Facts,
+    known: Mapping[str, Sequence[str]],
+) -> ColumnPlan | None:
+    """The plan as it stays, or None where the column has to be judged again."""
+    judgement = plan.judgement
+    if fact.misfits:
+        if plan.is_told:
+            raise MisfitError(plan, misfit_texts(connection, scan, plan)[0])
+        return None
+    was_empty = (
+        plan.type is DataType.STRING
+        and not plan.is_told
+        and not any(text not in plan.null_marks for text in known.get(plan.name, ()))
+    )
+    if plan.is_text and was_empty and fact.present and plan.name in known:
+        return None
+    if plan.type is DataType.INTEGER and judgement.notation is not Notation.LONG_INTEGER and not plan.is_whole_checked:
+        if fact.has_fraction:
+            if plan.is_told:
+                raise MisfitError(plan, misfit_texts(connection, scan, plan)[0])
+            return plan.checked(replace(judgement, type=DataType.FLOAT, how="numbers, not all of them whole"))
+        if max(abs(fact.min or 0.0), abs(fact.max or 0.0)) >= MAX_EXACT_INTEGER and plan.base_type in (
+            "DOUBLE",
+            "VARCHAR",
+        ):
+            return None
+    marks = tuple(mark for bit, mark in enumerate(plan.null_marks) if (fact.mark_bits or 0) >> bit & 1)
+    return plan.checked(replace(judgement, marks=marks))
+
+
+def _judged_again(
+    connection: duckdb.DuckDBPyConnection,
+    scan: Scan,
+    plan: ColumnPlan,
+    fact: _Facts,
+    known: dict[str, list[str]],
+) -> ColumnPlan:
+    """The plan after a look at the cells that did not fit, in the whole table."""
+    if plan.base_type == "DOUBLE":
+        as_text = replace(plan, base_type="VARCHAR")
+        notation = replace(plan.judgement, notation=Notation.LONG_INTEGER)
+        return replace(as_text, judgement=notation)
+    if plan.type is DataType.STRING:
+        misfits = _texts(connection, f"SELECT {plan.cell} AS t FROM {scan.source_sql}")
+    elif fact.misfits:
+        misfits = misfit_texts(connection, scan, plan)
+    else:
+        return replace(plan, judgement=replace(plan.judgement, notation=Notation.LONG_INTEGER))
+    texts = known.setdefault(plan.name, [])
+    texts.extend(misfits)
+    marks = plan.null_marks if plan.are_marks_told else None
+    judgement = judge(texts, marks=marks, are_all=True)
+    if judgement == plan.judgement or _same_reading(judgement, plan.judgement):
+        judgement = Judgement(
+            DataType.STRING,
+            Notation.PLAIN,
+            tuple(mark for mark in judgement.marks if mark in CERTAIN_MARKS or plan.are_marks_told),
+            f"text such as {misfits[0][:40]!r}",
+        )
+    return replace(plan, judgement=judgement)
+
+
+def _same_reading(new: Judgement, old: Judgement) -> bool:
+    return (new.type, new.notation, new.formats, set(new.marks)) == (
+        old.type,
+        old.notation,
+        old.formats,
+        set(old.marks),
+    )
+
+
+def misfit_texts(connection: duckdb.DuckDBPyConnection, scan: Scan, plan: ColumnPlan) -> list[str]:
+    """The most frequent cells of a text column that its plan cannot read."""
+    wrong = f"{plan.value} IS NULL"
+    if plan.type is DataType.INTEGER:
+        wrong += f" OR {plan.value} <> trunc({plan.value})"
+    where = f"{plan.cell} IS NOT NULL AND ({wrong})"
+    return _texts(connection, f"SELECT {plan.cell} AS t FROM {scan.source_sql} WHERE {where}")
+
+
+def _texts(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    """The most frequent texts of a query's only column `t`."""
+    rows = connection.execute(
+        f"SELECT t FROM ({query}) WHERE t IS NOT NULL GROUP BY t ORDER BY count(*) DESC, t LIMIT {_MAX_MISFITS}"
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _with_plan(scan: Scan, index: int, *, base_type: str) -> Scan:
+    plans = list(scan.plans)
+    plans[index] = replace(plans[index], base_type=base_type)
+    return replace(scan, plans=tuple(plans))

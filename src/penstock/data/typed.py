@@ -1,0 +1,106 @@
+"""Opens files that know their own types, Parquet and JSON lines, as a scan of the same kind as a CSV file's."""
+
+import re
+from collections.abc import Sequence
+
+import duckdb
+
+from penstock.data.cells import Judgement, Notation
+from penstock.data.delimited import Opened
+from penstock.data.engine import Workspace, connect, mapped_errors, quote_name
+from penstock.data.files import SourceFile, decompressed, read_head
+from penstock.data.options import Detection, ReadOptions, TableFormat
+from penstock.data.plans import plan_text_column, verify_named_columns
+from penstock.data.scan import ColumnPlan, Scan, json_source, parquet_source
+from penstock.data.schema import DataType
+from penstock.data.survey import MisfitError, survey_rows
+from penstock.errors import DataError
+from penstock.settings import Settings
+
+__all__ = ["open_typed"]
+
+_SAMPLE_ROWS = 2_000
+_INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
+_FLOATS = re.compile(r"FLOAT|DOUBLE|UBIGINT|U?HUGEINT|DECIMAL\(.*\)")
+_TIMES = re.compile(r"DATE|TIMESTAMP.*")
+
+
+def open_typed(
+    files: Sequence[SourceFile],
+    *,
+    kind: TableFormat,
+    options: ReadOptions,
+    settings: Settings,
+    workspace: Workspace,
+) -> Opened:
+    """Raises DataError naming what is wrong with a file, with the line for JSON."""
+    detections: list[Detection] = []
+    plain = list(files)
+    if kind is TableFormat.JSON_LINES:
+        plain = []
+        for file in files:
+            opened, compression = decompressed(file, read_head(file), workspace=workspace)
+            if compression is not None:
+                detections.append(Detection(what="compression", value=compression, how="told by its first bytes"))
+            plain.append(opened)
+    paths = [str(file.path) for file in plain]
+    source = parquet_source(paths) if kind is TableFormat.PARQUET else json_source(paths)
+    name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+    with (
+        connect(settings, readable=paths, temporary=workspace.path) as connection,
+        mapped_errors(f"cannot read {name}"),
+    ):
+        described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        columns = [(str(row[0]), str(row[1])) for row in described]
+        if kind is TableFormat.JSON_LINES and [column for column, _ in columns] == ["json"]:
+            raise DataError(f'{name} holds no JSON objects; expected one object a line, such as {{"a": 1}}')
+        verify_named_columns([column for column, _ in columns], options)
+        texts = [column for column, sql_type in columns if sql_type == "VARCHAR" and kind is TableFormat.JSON_LINES]
+        samples = {column: _distinct(connection, source, column) for column in texts}
+        plans = tuple(_plan(column, sql_type, samples, options) for column, sql_type in columns)
+        try:
+            scan, survey = survey_rows(connection, Scan(source=source, plans=plans), samples={})
+        except MisfitError as error:
+            raise DataError(f"{name}: {error}; leave the type as the file has it") from error
+    return Opened(tuple(plain), scan, survey, tuple(detections))
+
+
+def _plan(column: str, sql_type: str, samples: dict[str, list[str]], options: ReadOptions) -> ColumnPlan:
+    base = quote_name(column)
+    own = _logical_type(sql_type)
+    told = options.types.get(column)
+    is_text = sql_type == "VARCHAR" or (told is not None and told is not own) or options.marks_of(column) is not None
+    if not is_text:
+        how = f"the file says {sql_type}"
+        judgement = Judgement(own, Notation.PLAIN, (), how)
+        return ColumnPlan(
+            name=column, base=base, base_type=sql_type, judgement=judgement, is_told=True, is_whole_checked=True
+        )
+    as_text = base if sql_type == "VARCHAR" else f"CAST({base} AS VARCHAR)"
+    plan = plan_text_column(column, samples.get(column, []), base=as_text, options=options, can_scan_typed=False)
+    if told is None and (plan.type is not DataType.TIMESTAMP or sql_type != "VARCHAR"):
+        marks = options.marks_of(column) or ()
+        judgement = Judgement(own, Notation.PLAIN, marks, f"the file says {sql_type}")
+        plan = ColumnPlan(
+            name=column, base=as_text, base_type="VARCHAR", judgement=judgement, trim=False, is_told=True,
+            are_marks_told=True,
+        )  # fmt: skip
+    return plan
+
+
+def _logical_type(sql_type: str) -> DataType:
+    if sql_type in _INTEGERS:
+        return DataType.INTEGER
+    if _FLOATS.fullmatch(sql_type):
+        return DataType.FLOAT
+    if sql_type == "BOOLEAN":
+        return DataType.BOOLEAN
+    return DataType.TIMESTAMP if _TIMES.fullmatch(sql_type) else DataType.STRING
+
+
+def _distinct(connection: duckdb.DuckDBPyConnection, source: str, column: str) -> list[str]:
+    rows = connection.execute(
+        f"SELECT DISTINCT trim(t) FROM (SELECT {quote_name(column)} AS t FROM {source} LIMIT {_SAMPLE_ROWS}) "
+        "WHERE trim(t) <> '' ORDER BY 1"
+    ).fetchall()
+    return [row[0] for row in rows]
