@@ -66,6 +66,10 @@ class Registry:
         """A number that grows with every change: equal numbers mean that nothing has changed. One small query."""
         return self._database.revision(_SUBJECT)
 
+    def sweep(self) -> None:
+        """Clears away what killed processes have left; every creation and deletion does so first."""
+        self._notes.sweep()
+
     def create_model(
         self,
         name: str,
