@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
+from penstock.data.expressions.parser import parse
+from penstock.data.expressions.symbols import trace
+from penstock.data.expressions.tree import references
 from penstock.data.schema import DataType
-from penstock.errors import UsageError
+from penstock.errors import ExpressionError, UsageError
 from penstock.features.block import Block
 from penstock.features.column import BlockColumn, NumberColumn, raw_column
 from penstock.features.dates import is_missing_time
-from penstock.features.operators import Operators, Values
+from penstock.features.expression import check_expression, expression_values
+from penstock.features.operators import ARRAYS, Operators, Values
 from penstock.features.statistics import ColumnStatistics, Statistics
 
 __all__ = ["FittedNumeric", "NumericColumn", "RawNumber", "Scaling", "standardize"]
@@ -22,6 +27,9 @@ NUMERIC_TYPES = (DataType.INTEGER, DataType.FLOAT, DataType.BOOLEAN)
 
 _BOUND = 1e4
 """Standardized values end here: what lies ten thousand deviations away, or is infinite, must not become NaN later."""
+
+_LARGEST = 1e30
+"""Bound of what a `normalizer_fn` makes: well inside float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +60,37 @@ class NumericColumn(BlockColumn, NumberColumn):
         return self.default_value is not None
 
     def fit(self, statistics: Statistics) -> "FittedNumeric":
-        number = msgspec.structs.replace(self.fit_number(statistics), fill=None)
-        return fit_numeric(self, statistics[self.key], number)
+        return fit_numeric(self, statistics[self.key], self.fit_number(statistics))
 
     def fit_number(self, statistics: Statistics) -> "RawNumber":
         types = (*NUMERIC_TYPES, DataType.TIMESTAMP)
         raw = raw_column(statistics, self.key, purpose=f"numeric_column({self.key!r})", types=types)
-        return RawNumber(key=self.key, fill=self.default_value, is_time=raw.type is DataType.TIMESTAMP)
+        return RawNumber(
+            key=self.key,
+            fill=self.default_value,
+            is_time=raw.type is DataType.TIMESTAMP,
+            expression=None if self.normalizer_fn is None else self._traced(self.normalizer_fn),
+        )
+
+    def _traced(self, normalizer_fn: Callable[[Any], Any]) -> str:
+        purpose = f"the normalizer_fn of numeric_column({self.key!r})"
+        try:
+            expression = trace(normalizer_fn, self.key)
+        except ExpressionError as error:
+            raise UsageError(f"{purpose}: {error}") from error
+        check_expression(expression, purpose=purpose)
+        if references(expression) != (self.key,):
+            raise UsageError(f"{purpose} makes {expression}; expected an expression of the column")
+        return str(expression)
 
 
 class RawNumber(msgspec.Struct, frozen=True, kw_only=True, tag="number"):
-    """A raw column's number as it is, or a timestamp's microseconds; `fill` for a missing one, unless None."""
+    """A raw column's number, or a timestamp's microseconds: `fill` for a missing one unless None, then `expression`."""
 
     key: str
     fill: float | None = None
     is_time: bool = False
+    expression: str | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -76,7 +100,11 @@ class RawNumber(msgspec.Struct, frozen=True, kw_only=True, tag="number"):
         values = columns[self.key]
         if self.is_time:
             values = operators.where(is_missing_time(values), float("nan"), operators.cast(values, "float64"))
-        return values if self.fill is None else operators.where(operators.is_nan(values), self.fill, values)
+        if self.fill is not None:
+            values = operators.where(operators.is_nan(values), self.fill, values)
+        if self.expression is not None:
+            values = expression_values(parse(self.expression), operators, {self.key: values})
+        return values
 
 
 class FittedNumeric(msgspec.Struct, frozen=True, kw_only=True, tag="numeric"):
@@ -85,8 +113,8 @@ class FittedNumeric(msgspec.Struct, frozen=True, kw_only=True, tag="numeric"):
     name: str
     number: RawNumber
     fill: float
-    center: float
-    scale: float
+    center: float = 0.0
+    scale: float = 1.0
     low: float = -_BOUND
     high: float = _BOUND
     indicator: bool = False
@@ -130,18 +158,21 @@ def standardize(operators: Operators, values: Values, parameters: list[FittedNum
 def fit_numeric(column: NumericColumn, statistics: ColumnStatistics, number: RawNumber) -> FittedNumeric:
     """The parameters that these statistics give; of a column without a finite number, those that map to 0."""
     numbers = statistics.numbers
-    if column.normalizer_fn is not None:
-        raise UsageError(f"numeric_column({column.key!r}): normalizer_fn is not supported yet")
-    center, scale = 0.0, 1.0
-    median = 0.0
-    if numbers is not None:
-        median, center = numbers.median, numbers.mean
-        scale = numbers.std if numbers.std > 0 else 1.0
+    typical = number.fill if number.fill is not None else (0.0 if numbers is None else numbers.median)
+    indicator = number.fill is None and 0 < statistics.missing < statistics.rows
+    if number.expression is not None:
+        # What lies outside the expression's domain (the logarithm of -1) becomes what a typical value becomes.
+        value = float(number.values(ARRAYS, {number.key: np.full((1, 1), typical)})[0, 0])
+        fill = value if np.isfinite(value) else 0.0
+        return FittedNumeric(
+            name=column.name, number=number, fill=fill, low=-_LARGEST, high=_LARGEST, indicator=indicator
+        )
+    center, scale = (0.0, 1.0) if numbers is None else (numbers.mean, numbers.std or 1.0)
     return FittedNumeric(
         name=column.name,
-        number=number,
-        fill=median if column.default_value is None else column.default_value,
+        number=msgspec.structs.replace(number, fill=None),
+        fill=typical,
         center=center,
         scale=scale,
-        indicator=column.default_value is None and 0 < statistics.missing < statistics.rows,
+        indicator=indicator,
     )

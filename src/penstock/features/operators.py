@@ -40,13 +40,25 @@ class Operators(Protocol):
     def clip(self, values: Values, low: Values, high: Values) -> Values:
         """Values limited to `[low, high]`; values are not NaN."""
 
+    def abs(self, values: Values) -> Values: ...
+
+    def sign(self, values: Values) -> Values: ...
+
+    def floor(self, values: Values) -> Values: ...
+
     def sqrt(self, values: Values) -> Values: ...
+
+    def exp(self, values: Values) -> Values: ...
+
+    def power(self, values: Values, exponents: Values) -> Values: ...
 
     def log(self, values: Values) -> Values: ...
 
     def sin(self, values: Values) -> Values: ...
 
     def cos(self, values: Values) -> Values: ...
+
+    def tanh(self, values: Values) -> Values: ...
 
     def concat(self, parts: Sequence[Values]) -> Values:
         """The columns of all parts, side by side."""
@@ -87,8 +99,23 @@ class ArrayOperators:
     def clip(self, values: Values, low: Values, high: Values) -> Values:
         return np.minimum(np.maximum(values, low), high)
 
+    def abs(self, values: Values) -> Values:
+        return np.abs(values)
+
+    def sign(self, values: Values) -> Values:
+        return np.sign(values)
+
+    def floor(self, values: Values) -> Values:
+        return np.floor(values)
+
     def sqrt(self, values: Values) -> Values:
         return np.sqrt(values)
+
+    def exp(self, values: Values) -> Values:
+        return np.exp(values)
+
+    def power(self, values: Values, exponents: Values) -> Values:
+        return np.power(values, exponents)
 
     def log(self, values: Values) -> Values:
         return np.log(values)
@@ -98,6 +125,9 @@ class ArrayOperators:
 
     def cos(self, values: Values) -> Values:
         return np.cos(values)
+
+    def tanh(self, values: Values) -> Values:
+        return np.tanh(values)
 
     def concat(self, parts: Sequence[Values]) -> Values:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -145,8 +175,23 @@ class GraphOperators:
     def clip(self, values: Values, low: Values, high: Values) -> Values:
         return values.apply("Max", values.constant(low)).apply("Min", values.constant(high))
 
+    def abs(self, values: Values) -> Values:
+        return values.apply("Abs")
+
+    def sign(self, values: Values) -> Values:
+        return values.apply("Sign")
+
+    def floor(self, values: Values) -> Values:
+        return values.apply("Floor")
+
     def sqrt(self, values: Values) -> Values:
         return values.apply("Sqrt")
+
+    def exp(self, values: Values) -> Values:
+        return values.apply("Exp")
+
+    def power(self, values: Values, exponents: Values) -> Values:
+        return values.apply("Pow", exponents)
 
     def log(self, values: Values) -> Values:
         return values.apply("Log")
@@ -156,6 +201,9 @@ class GraphOperators:
 
     def cos(self, values: Values) -> Values:
         return values.apply("Cos")
+
+    def tanh(self, values: Values) -> Values:
+        return values.apply("Tanh")
 
     def concat(self, parts: Sequence[Values]) -> Values:
         return parts[0] if len(parts) == 1 else parts[0].apply("Concat", *parts[1:], axis=1)
