@@ -1,0 +1,309 @@
+"""The estimator: train, evaluate, predict, export, with the call shapes of `tf.estimator.Estimator`."""
+
+import re
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.bundle.manifest import Label
+from penstock.data.columns import ColumnBatch
+from penstock.data.recipe.row_program import RowProgram
+from penstock.data.recipe.serving_input import ServingInputReceiver, program_of_function, program_of_section
+from penstock.data.schema import Column, DataType, Schema
+from penstock.errors import DataError, ExportError, NotFoundError, PreconditionError, UsageError, did_you_mean
+from penstock.estimators.checkpoints import replace_file
+from penstock.estimators.examples import Examples, read_examples
+from penstock.estimators.fitted_model import FittedModel
+from penstock.estimators.run_config import RunConfig
+from penstock.estimators.setup import Setup, load_samples, load_setup
+from penstock.export.write import BundleFacts, write_bundle
+from penstock.features.column import FeatureColumn
+
+__all__ = ["Estimator", "InputFn"]
+
+InputFn = Callable[[], Any]
+
+_EVALUATION = "evaluation.json"
+_CHECKPOINT_PATH = re.compile(r"(?:.*[/\\])?checkpoint-(\d+)(?:\.npz|\.json)?")
+
+
+class _Evaluation(msgspec.Struct):
+    step: int
+    metrics: dict[str, float]
+
+
+class Estimator(ABC):
+    """A model with its training, kept in a folder.
+
+    feature_columns: what the model reads; None chooses by the training data. model_dir: folder of checkpoints, summaries
+    and exports; None takes the one of `config`, or a temporary one. weight_column: a column of row weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        feature_columns: Sequence[FeatureColumn] | None,
+        model_dir: str | Path | None,
+        config: RunConfig | None,
+        weight_column: Any = None,
+    ) -> None:
+        self._config = config or RunConfig()
+        chosen = model_dir or self._config.model_dir or tempfile.mkdtemp(prefix="penstock-")
+        self._folder = Path(chosen).expanduser().absolute()
+        if self._folder.exists() and not self._folder.is_dir():
+            raise UsageError(f"model_dir {str(self._folder)!r} is a file; expected a folder")
+        self._columns = None if feature_columns is None else tuple(feature_columns)
+        self._weight_column = None if weight_column is None else str(getattr(weight_column, "key", weight_column))
+
+    @property
+    def model_dir(self) -> str:
+        return str(self._folder)
+
+    @property
+    def config(self) -> RunConfig:
+        return self._config
+
+    @property
+    @abstractmethod
+    def params(self) -> dict[str, Any]:
+        """The arguments that make the model what it is, as JSON values."""
+
+    @abstractmethod
+    def train(
+        self,
+        input_fn: InputFn,
+        hooks: Sequence[Any] | None = None,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        saving_listeners: Sequence[Any] | None = None,
+    ) -> Self:
+        """Trains, going on from the newest checkpoint in `model_dir`. Returns the estimator."""
+
+    @abstractmethod
+    def fitted_model(self, step: int | None = None) -> FittedModel:
+        """The model at a checkpoint, by default the newest. Raises PreconditionError where nothing is trained."""
+
+    def latest_checkpoint(self) -> str | None:
+        """Path of the newest checkpoint, without its ending; None where there is none."""
+        raise NotImplementedError
+
+    def evaluate(
+        self,
+        input_fn: InputFn,
+        steps: int | None = None,
+        hooks: Sequence[Any] | None = None,
+        checkpoint_path: str | None = None,
+        name: str | None = None,
+    ) -> dict[str, float]:
+        """Metrics on labelled rows, `global_step` among them.
+
+        steps: batches of the input to look at; None for all. name: of this evaluation among several, in TensorBoard.
+        """
+        refuse_hooks(hooks)
+        model = self.fitted_model(_step_of(checkpoint_path))
+        examples = self._read(input_fn, with_labels=True)
+        if steps is not None:
+            rows = steps * examples.batching.rows_per_step(examples.features.rows)
+            examples = examples.take(slice(0, rows))
+        metrics = self.evaluate_examples(model, examples)
+        self.write_evaluation(metrics, name=name)
+        return metrics
+
+    def predict(
+        self,
+        input_fn: InputFn,
+        predict_keys: Sequence[str] | str | None = None,
+        hooks: Sequence[Any] | None = None,
+        checkpoint_path: str | None = None,
+        yield_single_examples: bool = True,
+    ) -> Iterator[dict[str, Any]]:
+        """Answers by output name, one dictionary a row (or, with yield_single_examples=False, one for all rows)."""
+        refuse_hooks(hooks)
+        model = self.fitted_model(_step_of(checkpoint_path))
+        examples = self._read(input_fn, with_labels=False)
+        answers = model.predict(examples.features.select(model.features.raw_schema.names))
+        keys = [predict_keys] if isinstance(predict_keys, str) else list(predict_keys or answers)
+        for key in keys:
+            if key not in answers:
+                close = did_you_mean(key, answers)
+                raise UsageError(f"predict_keys names {key!r}; this model answers {', '.join(answers)}{close}")
+        return _rows({key: answers[key] for key in keys}, single=yield_single_examples)
+
+    def export_saved_model(
+        self,
+        export_dir_base: str | Path,
+        serving_input_receiver_fn: Callable[[], ServingInputReceiver] | None = None,
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+        *,
+        serving: Any = None,
+        profile: bytes | None = None,
+        label_unit: str | None = None,
+    ) -> str:
+        """Writes a bundle under `export_dir_base/TIMESTAMP` and returns its path.
+
+        The bundle is Penstock's (ONNX and `bundle.json`), not TensorFlow's SavedModel. Before it appears, its answers on
+        real rows are compared with the trainer's; ParityError is raised where they differ.
+        serving_input_receiver_fn: what callers send where that is not the training columns; `serving` is the same as the
+        `serving:` section of an experiment. assets_extra: files kept in the bundle's `trainer/` folder, by name. profile:
+        content of the bundle's `profile.json`. label_unit: for people ("dollars").
+        """
+        if as_text:
+            raise UsageError("as_text=True writes no bundle; bundles are binary ONNX, and bundle.json is text already")
+        model = self.fitted_model(_step_of(checkpoint_path))
+        setup = self._setup()
+        recipe = _serving_recipe(serving_input_receiver_fn, serving, model.features.raw_schema)
+        base = str(export_dir_base)
+        uri = _free_timestamp(base)
+        files: dict[str, bytes | Path] = dict(model.body.trainer_files())
+        for name, path in (assets_extra or {}).items():
+            files[name] = Path(path)
+        label = setup.head.label
+        write_bundle(
+            model,
+            uri=uri,
+            facts=BundleFacts(
+                task=setup.head.task,
+                estimator=setup.estimator,
+                label=Label(name=label, unit=label_unit),
+                classes=setup.head.classes,
+                parameters=setup.parameters,
+                metrics=self._metrics_at(model.step),
+                ignored=(label, *setup.ignored),
+                data_digest=setup.data_digest,
+                global_step=model.step,
+            ),
+            samples=load_samples(self._folder, model.features.raw_schema),
+            recipe=recipe,
+            profile=profile,
+            trainer_files=files,
+        )
+        return uri
+
+    # The name of `tf.estimator` before 1.13.
+    export_savedmodel = export_saved_model
+
+    def evaluate_examples(self, model: FittedModel, examples: Examples) -> dict[str, float]:
+        """Metrics of a model on rows in memory."""
+        assert examples.labels is not None
+        outputs = model.outputs(examples.features.select(model.features.raw_schema.names))
+        weights = row_weights(examples.features, self._weight_column)
+        metrics = model.head.evaluate(outputs, examples.labels, weights)
+        return {**metrics, "global_step": model.step}
+
+    def write_evaluation(self, metrics: Mapping[str, float], *, name: str | None = None) -> None:
+        """Keeps metrics for TensorBoard (folder `eval`, or `eval_NAME`) and, unnamed, for the next export."""
+        from penstock.estimators.summaries import SummaryWriter
+
+        step = int(metrics["global_step"])
+        scalars = {key: value for key, value in metrics.items() if key != "global_step"}
+        with SummaryWriter(self._folder / (f"eval_{name}" if name else "eval"), first_step=step) as writer:
+            writer.scalars(scalars, step)
+        if name is None:
+            finite = {key: value for key, value in scalars.items() if np.isfinite(value)}
+            replace_file(self._folder / _EVALUATION, msgspec.json.encode(_Evaluation(step, finite)))
+
+    def _metrics_at(self, step: int) -> dict[str, float]:
+        try:
+            kept = msgspec.json.decode((self._folder / _EVALUATION).read_bytes(), type=_Evaluation)
+        except (OSError, msgspec.MsgspecError):
+            return {}
+        return kept.metrics if kept.step == step else {}
+
+    def _setup(self) -> Setup:
+        setup = load_setup(self._folder)
+        if setup is None:
+            raise PreconditionError(f"nothing is trained in {self.model_dir!r} yet; call train first")
+        return setup
+
+    def _read(self, input_fn: InputFn, *, with_labels: bool, most_batches: int | None = None) -> Examples:
+        """Rows with the columns that the trained model reads."""
+        setup = self._setup()
+        schema = setup.features.raw_schema
+        if with_labels and setup.weight_column and setup.weight_column not in schema:
+            weight = Column(name=setup.weight_column, type=DataType.FLOAT)
+            schema = Schema((*schema.columns, weight))
+        examples = read_examples(input_fn, schema=schema, most_batches=most_batches)
+        if with_labels and examples.labels is None:
+            raise DataError("the input has no labels; evaluation needs a pair (features, labels)")
+        if examples.features.rows == 0:
+            raise DataError("the input has no rows; expected at least one")
+        return examples
+
+
+def refuse_hooks(hooks: Sequence[Any] | None, saving_listeners: Sequence[Any] | None = None) -> None:
+    """Session hooks belong to TensorFlow's sessions; there are none here."""
+    if hooks:
+        raise UsageError(
+            f"hooks are TensorFlow session hooks ({type(hooks[0]).__name__}); Penstock runs no session. Early stopping is "
+            "an argument of the estimator (early_stopping=True), summaries and checkpoints are written anyway"
+        )
+    if saving_listeners:
+        raise UsageError(
+            "saving_listeners belong to TensorFlow's checkpoints; evaluate after train, or use train_and_evaluate"
+        )
+
+
+def row_weights(features: ColumnBatch, weight_column: str | None) -> NDArray[np.float32] | None:
+    """The weight of each row, `[rows]`. Raises DataError for missing or negative weights, and where all are 0."""
+    if weight_column is None:
+        return None
+    weights = np.asarray(features[weight_column], dtype=np.float32)
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise DataError(f"weight column {weight_column!r} is missing, infinite or negative in row {row}")
+    if not weights.any():
+        raise DataError(f"weight column {weight_column!r} is 0 in every row; expected at least one positive weight")
+    return weights
+
+
+def _serving_recipe(function: Callable[[], Any] | None, section: Any, inputs: Schema) -> RowProgram | None:
+    """The steps in front of the model; None where callers send what the model takes."""
+    if function is not None and section is not None:
+        raise UsageError("give serving_input_receiver_fn or serving, not both")
+    if section is not None:
+        return program_of_section(section, inputs)
+    if function is None:
+        return None
+    program = program_of_function(function, inputs)
+    changes = any(
+        assignment.source != assignment.column.name for stage in program.stages for assignment in stage.columns
+    )
+    return program if changes else None
+
+
+def _rows(answers: Mapping[str, NDArray[Any]], *, single: bool) -> Iterator[dict[str, Any]]:
+    if not single:
+        yield dict(answers)
+        return
+    for row in range(len(next(iter(answers.values())))):
+        yield {key: array[row] for key, array in answers.items()}
+
+
+def _step_of(checkpoint_path: str | None) -> int | None:
+    if checkpoint_path is None:
+        return None
+    match = _CHECKPOINT_PATH.fullmatch(str(checkpoint_path))
+    if not match:
+        raise NotFoundError(f"checkpoint_path is {checkpoint_path!r}; expected one ending in checkpoint-STEP")
+    return int(match[1])
+
+
+def _free_timestamp(base: str) -> str:
+    """`base/TIMESTAMP` in seconds, as TensorFlow named exports; the next second where it is taken."""
+    stamp = int(time.time())
+    for _ in range(10):
+        path = f"{base.rstrip('/')}/{stamp}"
+        if "://" in base or not Path(path).exists():
+            return path
+        stamp += 1
+    raise ExportError(f"the next ten seconds' export folders under {base!r} are all taken; remove some")

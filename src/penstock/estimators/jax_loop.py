@@ -1,0 +1,168 @@
+"""Training steps on JAX: many steps in one compiled loop, state donated, batches gathered inside.
+
+The number of steps is an argument of the compiled loop, not a part of it: one compilation serves every grouping of
+steps, and the arithmetic of a step cannot depend on the grouping.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.estimators.loop import Array, Hyperparameters, Program, Rows, TrainLoop, TrainState
+
+__all__ = ["STEPS_PER_CALL", "JaxLoop"]
+
+STEPS_PER_CALL = 1024
+_PREDICTION_ROWS = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    inputs: tuple[Any, ...]
+    labels: Any
+    weights: Any
+
+
+class JaxLoop:
+    """The loop on JAX."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._run = jax.jit(partial(_run_steps, program), donate_argnums=(0,))
+        self._outputs = jax.jit(partial(_answer, program))
+
+    def place(self, rows: Rows) -> _Placed:
+        return _Placed(
+            tuple(jnp.asarray(array) for array in rows.inputs),
+            jnp.asarray(rows.labels),
+            None if rows.weights is None else jnp.asarray(rows.weights),
+        )
+
+    def start(self, state: TrainState) -> Any:
+        # Copies: the loop donates its state, and on CPU an array may share the caller's memory.
+        return tuple(
+            [jnp.array(array, copy=True) for array in part]
+            for part in (state.trainable, state.non_trainable, state.optimizer)
+        )
+
+    def run(
+        self,
+        state: Any,
+        rows: Any,
+        *,
+        order: NDArray[np.int32] | None,
+        learning_rates: NDArray[np.float32],
+        hyperparameters: Hyperparameters,
+    ) -> tuple[Any, Any]:
+        count = len(learning_rates)
+        losses = []
+        for first in range(0, count, STEPS_PER_CALL):
+            steps = slice(first, min(count, first + STEPS_PER_CALL))
+            size = steps.stop - steps.start
+            state, loss = self._run(
+                state,
+                (rows.inputs, rows.labels, rows.weights),
+                None if order is None else _padded(order[steps]),
+                _padded(learning_rates[steps]),
+                np.int32(size),
+                hyperparameters.array(),
+            )
+            losses.append(loss[:size])
+        return state, losses[0] if len(losses) == 1 else jnp.concatenate(losses)
+
+    def fetch(self, state: Any, step: int) -> TrainState:
+        trainable, non_trainable, optimizer = (tuple(np.array(array) for array in part) for part in state)
+        return TrainState(step, trainable, non_trainable, optimizer)
+
+    def outputs(self, state: TrainState, rows: Rows) -> Array:
+        chunk = min(_PREDICTION_ROWS, 1 << max(0, rows.count - 1).bit_length())
+        answers = []
+        for first in range(0, rows.count, chunk):
+            part = rows.take(slice(first, first + chunk))
+            padded = tuple(_padded(array, chunk) for array in part.inputs)
+            answers.append(np.asarray(self._outputs(state.trainable, state.non_trainable, padded))[: part.count])
+        return np.concatenate(answers)
+
+
+def _run_steps(
+    program: Program, state: Any, data: Any, order: Any, learning_rates: Any, count: Any, hyperparameters: Any
+) -> tuple[Any, Any]:
+    def step(index: Any, carry: Any) -> Any:
+        trainable, non_trainable, optimizer, losses = carry
+        inputs, labels, weights = data
+        if order is not None:
+            picked = order[index]
+            inputs = tuple(array[picked] for array in inputs)
+            labels = labels[picked]
+            weights = None if weights is None else weights[picked]
+        gradient_of = jax.value_and_grad(partial(_loss, program), has_aux=True)
+        (_, (loss, non_trainable)), gradients = gradient_of(
+            trainable, non_trainable, inputs, labels, weights, hyperparameters
+        )
+        trainable, optimizer = _update(
+            program, trainable, optimizer, gradients, learning_rates[index], hyperparameters[0]
+        )
+        return trainable, non_trainable, optimizer, losses.at[index].set(loss)
+
+    losses = jnp.zeros(learning_rates.shape[0], jnp.float32)
+    *state, losses = jax.lax.fori_loop(0, count, step, (*state, losses))
+    return tuple(state), losses
+
+
+def _loss(
+    program: Program, trainable: Any, non_trainable: Any, inputs: Any, labels: Any, weights: Any, hyper: Any
+) -> Any:
+    outputs, non_trainable = program.model.stateless_call(trainable, non_trainable, list(inputs), training=True)
+    loss = program.loss(outputs, labels, weights)
+    penalized = loss
+    if program.has_penalty:
+        for position in program.decayed:
+            penalized += hyper[1] * jnp.sum(jnp.abs(trainable[position]))
+            penalized += hyper[2] * jnp.sum(jnp.square(trainable[position]))
+    return penalized, (loss, non_trainable)
+
+
+def _update(
+    program: Program, trainable: Any, optimizer: Any, gradients: Any, learning_rate: Any, weight_decay: Any
+) -> Any:
+    trainable, updated, taken = list(trainable), [], 0
+    if program.has_decay:
+        for position in program.decayed:
+            trainable[position] = trainable[position] * (1.0 - learning_rate * weight_decay)
+    for update in program.updates:
+        size = len(update.optimizer.variables)
+        variables = list(optimizer[taken : taken + size])
+        taken += size
+        if update.follows_schedule:
+            variables[_learning_rate_position(update.optimizer)] = learning_rate * update.scale
+        moved, variables = update.optimizer.stateless_apply(
+            variables, [gradients[i] for i in update.positions], [trainable[i] for i in update.positions]
+        )
+        for position, value in zip(update.positions, moved, strict=True):
+            trainable[position] = value
+        updated.extend(variables)
+    return trainable, updated
+
+
+def _learning_rate_position(optimizer: Any) -> int:
+    return next(i for i, variable in enumerate(optimizer.variables) if variable is optimizer.learning_rate)
+
+
+def _answer(program: Program, trainable: Any, non_trainable: Any, inputs: Any) -> Any:
+    outputs, _ = program.model.stateless_call(list(trainable), list(non_trainable), list(inputs), training=False)
+    return outputs
+
+
+def _padded(array: Array, size: int = STEPS_PER_CALL) -> Array:
+    if len(array) == size:
+        return array
+    return np.concatenate([array, np.zeros((size - len(array), *array.shape[1:]), array.dtype)])
+
+
+def _proves_protocol(loop: JaxLoop) -> TrainLoop:
+    return loop

@@ -1,0 +1,67 @@
+"""A trained network between blocks and head."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.estimators.fitted_model import Body
+from penstock.estimators.front import Front
+from penstock.estimators.loop import Rows, TrainState
+from penstock.estimators.networks import Network, weights_of
+from penstock.estimators.programs import CompiledProgram
+from penstock.export.graph import GraphBuilder
+
+__all__ = ["NetworkBody"]
+
+KERAS_NAME = "model.keras"
+
+
+@dataclass(frozen=True)
+class NetworkBody:
+    """state: the weights at the checkpoint, as trained; answers are given with `network.finish` of them."""
+
+    network: Network
+    front: Front
+    compiled: CompiledProgram
+    state: TrainState
+    seed: int
+
+    def outputs(self, encoded: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        return self.compiled.loop.outputs(self._finished(), Rows(self.front.pack(encoded)))
+
+    def emit(self, graph: GraphBuilder, blocks: Mapping[str, str]) -> str:
+        state = self._finished()
+        weights = weights_of(self.compiled.program.model, state.trainable, state.non_trainable)
+        return self.network.emit(graph, self.front, blocks, weights)
+
+    def trainer_files(self) -> dict[str, bytes]:
+        """`model.keras`: the network behind the blocks, as Keras saves it."""
+        model = self.network.build(self.front, self.compiled.program.model.output_shape[-1], seed=self.seed)
+        state = self._finished()
+        for variable, value in zip(model.trainable_variables, state.trainable, strict=True):
+            variable.assign(value)
+        for variable, value in zip(model.non_trainable_variables, state.non_trainable, strict=True):
+            variable.assign(value)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / KERAS_NAME
+            model.save(path)
+            return {KERAS_NAME: path.read_bytes()}
+
+    def _finished(self) -> TrainState:
+        model = self.compiled.program.model
+        weights = self.network.finish(self.front, weights_of(model, self.state.trainable, self.state.non_trainable))
+        return TrainState(
+            self.state.step,
+            tuple(weights[variable.path] for variable in model.trainable_variables),
+            tuple(weights[variable.path] for variable in model.non_trainable_variables),
+            (),
+        )
+
+
+def _proves_protocol(body: NetworkBody) -> Body:
+    return body

@@ -1,0 +1,463 @@
+"""Estimators whose body is a network: setup, checkpoints and the training loop put together."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.errors import ConfigError, DataError, PreconditionError, TrainingError, UsageError
+from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
+from penstock.estimators.defaults import Recipe, recipe_for
+from penstock.estimators.early_stopping import EarlyStopping
+from penstock.estimators.estimator import Estimator, InputFn, refuse_hooks, row_weights
+from penstock.estimators.examples import Examples, read_examples
+from penstock.estimators.fitted_model import FittedModel
+from penstock.estimators.fitting import Fitted, Plan, Watchers, fit
+from penstock.estimators.front import Front, fit_front
+from penstock.estimators.loop import Hyperparameters, Program, Rows, TrainState, Updates
+from penstock.estimators.network_body import NetworkBody
+from penstock.estimators.networks import Network
+from penstock.estimators.optimizers import OptimizerChoice, choose_optimizer, describe_optimizer
+from penstock.estimators.programs import CompiledProgram, compiled_program
+from penstock.estimators.progress import make_progress
+from penstock.estimators.run_config import RunConfig
+from penstock.estimators.schedules import Schedule
+from penstock.estimators.setup import AnyHead, Setup, check_same, load_setup, pick_samples, save_setup
+from penstock.estimators.table_input import split_rows
+from penstock.features.automatic import automatic_columns
+from penstock.features.column import FeatureColumn
+from penstock.features.fitted import fit_features
+from penstock.features.statistics import gather_statistics
+
+__all__ = ["FitHead", "NetworkEstimator", "NetworkOptions"]
+
+FitHead = Callable[[NDArray[Any], str], AnyHead]
+
+_VALIDATION_SHARE = 0.1
+_MOST_VALIDATION_ROWS = 20_000
+_LOOKS = 40
+_PATIENCE = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """How a network is trained. None leaves a choice to `defaults.recipe_for`."""
+
+    optimizer: Any = None
+    learning_rate: float | None = None
+    learning_rate_schedule: Schedule | None = None
+    weight_decay: float | None = None
+    l1: float = 0.0
+    l2: float = 0.0
+    early_stopping: bool | None = None
+    class_weight: Mapping[str, float] | str | None = None
+    warm_start_from: Any = None
+
+
+class NetworkEstimator(Estimator):
+    """A canned network, or a Keras model of the user's, behind feature columns.
+
+    network: the architecture. fit_head: the head for raw labels and the label's name. params: arguments of the subclass.
+    normalizes: whether dense values go through quantile maps in front of the network.
+    """
+
+    def __init__(
+        self,
+        *,
+        feature_columns: Sequence[FeatureColumn] | None,
+        model_dir: str | Path | None,
+        config: RunConfig | None,
+        weight_column: Any,
+        network: Network,
+        fit_head: FitHead,
+        options: NetworkOptions,
+        params: Mapping[str, Any],
+        normalizes: bool = True,
+    ) -> None:
+        super().__init__(
+            feature_columns=feature_columns, model_dir=model_dir, config=config, weight_column=weight_column
+        )
+        for name in ("l1", "l2", "weight_decay"):
+            value = getattr(options, name)
+            if value is not None and not value >= 0:
+                raise ConfigError(f"{name} is {value}; expected a number of at least 0")
+        self._network = network
+        self._fit_head = fit_head
+        self._normalizes = normalizes
+        self._options = options
+        self._params = {
+            **params,
+            "feature_columns": None if feature_columns is None else [column.name for column in feature_columns],
+            "weight_column": self._weight_column,
+            "optimizer": describe_optimizer(options.optimizer),
+            "learning_rate": options.learning_rate,
+            "learning_rate_schedule": options.learning_rate_schedule,
+            "weight_decay": options.weight_decay,
+            "l1_regularization_strength": options.l1,
+            "l2_regularization_strength": options.l2,
+            "early_stopping": options.early_stopping,
+            "class_weight": options.class_weight,
+            "seed": self._config.seed,
+        }
+        # A wrong optimizer is told here, not after the data was read.
+        self._optimizer(1e-3)
+        self._checkpoints = CheckpointFolder(self._folder, keep=self._config.keep_checkpoint_max)
+        self._model: FittedModel | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self._params)
+
+    def latest_checkpoint(self) -> str | None:
+        steps = self._checkpoints.steps()
+        return str(self._folder / f"checkpoint-{steps[-1]}") if steps else None
+
+    def train(
+        self,
+        input_fn: InputFn,
+        hooks: Sequence[Any] | None = None,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        saving_listeners: Sequence[Any] | None = None,
+    ) -> Self:
+        """Trains, going on from the newest checkpoint in `model_dir`. Returns the estimator.
+
+        steps: so many more. max_steps: until `global_step` is that. With neither, a number chosen by the rows, a tenth of
+        which is held out: the weights that do best on them are kept, and training stops once they get no better.
+        Raises DataError for rows nothing can be learned from, TrainingError when the loss is not a number any more.
+        """
+        refuse_hooks(hooks, saving_listeners)
+        self.train_with_visits(input_fn, steps=steps, max_steps=max_steps)
+        return self
+
+    def train_with_visits(
+        self,
+        input_fn: InputFn,
+        *,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        every: int = 0,
+        visit: Callable[[FittedModel], None] = lambda model: None,
+    ) -> None:
+        """`train`, showing the model to `visit` after every so many steps and after the last."""
+        _check_steps(steps, max_steps)
+        setup = load_setup(self._folder)
+        checkpoint = None
+        if setup is not None:
+            check_same(self._folder, setup, estimator=type(self).__name__, parameters=self._params)
+            checkpoint = self._checkpoints.latest(notice=_notice)
+            if checkpoint is not None and max_steps is not None and checkpoint.step >= max_steps:
+                _notice(
+                    f"{self.model_dir} is at step {checkpoint.step} already; max_steps={max_steps} leaves nothing to do"
+                )
+                if every:
+                    visit(self.fitted_model())
+                return
+        examples = self._training_examples(input_fn, setup, steps if max_steps is None else max_steps)
+        if setup is None:
+            setup = self._fit_setup(examples)
+        self._train(examples, setup, checkpoint, steps=steps, max_steps=max_steps, every=every, visit=visit)
+
+    def fitted_model(self, step: int | None = None) -> FittedModel:
+        if self._model is not None and step in (None, self._model.step):
+            return self._model
+        setup = self._setup()
+        check_same(self._folder, setup, estimator=type(self).__name__, parameters=self._params)
+        checkpoint = self._checkpoints.latest(notice=_notice) if step is None else self._checkpoints.load(step)
+        if checkpoint is None:
+            raise PreconditionError(f"nothing is trained in {self.model_dir!r} yet; call train first")
+        compiled = self._compiled(setup, 1e-3)
+        stopping = EarlyStopping(lambda state: 0.0, every=1, patience=1)
+        stopping.restore(dict(checkpoint.arrays), dict(checkpoint.facts))
+        self._model = self._model_of(setup, compiled, stopping.best(_state_of(checkpoint, compiled.program)))
+        return self._model
+
+    def _training_examples(self, input_fn: InputFn, setup: Setup | None, most_batches: int | None) -> Examples:
+        if setup is not None:
+            return self._read(input_fn, with_labels=True, most_batches=most_batches)
+        examples = read_examples(input_fn, most_batches=most_batches)
+        if examples.labels is None:
+            raise DataError("the input has no labels; training needs a pair (features, labels)")
+        if examples.features.rows == 0:
+            raise DataError("the input has no rows; training needs at least one")
+        return examples
+
+    def _fit_setup(self, examples: Examples) -> Setup:
+        assert examples.labels is not None
+        head = self._fit_head(examples.labels, examples.label)
+        batch = examples.features
+        if self._weight_column is not None:
+            if self._weight_column not in batch.schema:
+                raise DataError(f"the features have no weight column {self._weight_column!r}")
+            batch = batch.select(tuple(name for name in batch.schema.names if name != self._weight_column))
+        statistics = gather_statistics([batch])
+        columns = self._columns or automatic_columns(statistics, label=examples.label)
+        features = fit_features(columns, statistics)
+        front = fit_front(features.blocks, features.encode(batch), normalize=self._normalizes, seed=self._config.seed)
+        used = features.raw_schema.names
+        setup = Setup(
+            estimator=type(self).__name__,
+            parameters=self._params,
+            features=features,
+            head=head,
+            normalizer=front.normalizer,
+            weight_column=self._weight_column,
+            ignored=tuple(name for name in examples.features.schema.names if name not in used),
+            rows=batch.rows,
+            data_digest=examples.data_digest,
+        )
+        save_setup(self._folder, setup, pick_samples(batch, features.raw_schema, seed=self._config.seed))
+        return setup
+
+    def _train(
+        self,
+        examples: Examples,
+        setup: Setup,
+        checkpoint: Checkpoint | None,
+        *,
+        steps: int | None,
+        max_steps: int | None,
+        every: int,
+        visit: Callable[[FittedModel], None],
+    ) -> None:
+        assert examples.labels is not None
+        front = Front(setup.features.blocks, setup.normalizer)
+        open_ended = steps is None and max_steps is None and examples.batching.epochs is None
+        open_ended = open_ended and not examples.batching.given
+        stops = open_ended if self._options.early_stopping is None else self._options.early_stopping
+        held_out = None
+        if stops:
+            share = min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / examples.features.rows)
+            kept, held = split_rows(examples.features.rows, share, seed=self._config.seed)
+            held_out, examples = examples.take(held), examples.take(kept)
+        order = examples.batching.order(examples.features.rows, seed=self._config.seed)
+        recipe = recipe_for(examples.features.rows, order.batch_size)
+        optimizer = self._optimizer(recipe.rate)
+        compiled = self._compiled(setup, recipe.rate)
+        state = self._initial_state(setup, compiled, checkpoint)
+        # An input with an end begins anew with each call; one without goes on where the last call stopped.
+        offset = 0 if order.last_step is None else state.step
+        total = _last_step(state.step, steps, max_steps, order.last_step, recipe)
+        rows = self._rows(setup, front, examples)
+        stopping = None
+        if held_out is not None:
+            stopping = EarlyStopping(
+                self._measure(setup, front, compiled, held_out), every=max(1, total // _LOOKS), patience=_PATIENCE
+            )
+            if checkpoint is not None:
+                stopping.restore(dict(checkpoint.arrays), dict(checkpoint.facts))
+        config = self._config
+        plan = Plan(
+            total=total,
+            rate=optimizer.rate or 1.0,
+            schedule=optimizer.schedule,
+            offset=offset,
+            hyperparameters=self._hyperparameters(recipe),
+            saves_every_steps=config.save_checkpoints_steps,
+            saves_every_s=None if config.save_checkpoints_steps else config.save_checkpoints_secs,
+            visits=every,
+            stopping=stopping,
+        )
+        fitted = self._run(setup, compiled, state, rows, order, plan, visit)
+        self._model = self._model_of(setup, compiled, fitted.state)
+        if fitted.reason == "interrupted":
+            _notice(f"stopped at step {fitted.state.step}; the same call goes on from there")
+            raise KeyboardInterrupt
+
+    def _run(
+        self,
+        setup: Setup,
+        compiled: CompiledProgram,
+        state: TrainState,
+        rows: Rows,
+        order: Any,
+        plan: Plan,
+        visit: Callable[[FittedModel], None],
+    ) -> Fitted:
+        from penstock.estimators.summaries import SummaryWriter, graph_of_onnx
+        from penstock.export.model import assemble
+
+        scale, every = setup.head.loss_scale, self._config.save_summary_steps
+        title = f"training {type(self).__name__}"
+        with (
+            SummaryWriter(self._folder, first_step=state.step) as writer,
+            make_progress(title, show=self._config.show_progress, first=state.step, total=plan.total) as progress,
+        ):
+            if state.step == 0:
+                graph, _ = assemble(self._model_of(setup, compiled, state))
+                writer.graph(graph_of_onnx(graph.build()))
+                writer.hyperparameters({"estimator": type(self).__name__, **self._params})
+
+            def write_losses(first: int, losses: NDArray[np.float32]) -> None:
+                for step in range((first // every + 1) * every, first + len(losses) + 1, every):
+                    writer.scalars({"loss": float(losses[step - first - 1]) * scale}, step)
+                if first + len(losses) == plan.total and plan.total % every:
+                    writer.scalars({"loss": float(losses[-1]) * scale}, plan.total)
+                writer.flush()
+
+            def save(current: TrainState) -> None:
+                self._checkpoints.save(_checkpoint_of(current, plan.stopping))
+
+            watchers = Watchers(
+                save=save,
+                visit=lambda current: visit(self._model_of(setup, compiled, current)),
+                losses=write_losses,
+                progress=progress,
+            )
+            return fit(compiled.loop, state, rows, order=order, plan=plan, watchers=watchers)
+
+    def _rows(self, setup: Setup, front: Front, examples: Examples) -> Rows:
+        assert examples.labels is not None
+        labels = setup.head.encode(examples.labels)
+        weights = row_weights(examples.features, setup.weight_column)
+        factors = _class_factors(setup.head, labels, self._options.class_weight)
+        if factors is not None:
+            weights = factors if weights is None else weights * factors
+        return Rows(front.pack(setup.features.encode(examples.features)), labels, weights)
+
+    def _measure(
+        self, setup: Setup, front: Front, compiled: CompiledProgram, held_out: Examples
+    ) -> Callable[[TrainState], float]:
+        """The objective on held-out rows, less is better."""
+        rows = self._rows(setup, front, held_out)
+        name, more_is_better = setup.head.objective
+        assert held_out.labels is not None
+
+        def measure(state: TrainState) -> float:
+            outputs = compiled.loop.outputs(state, rows)
+            assert held_out.labels is not None
+            value = setup.head.evaluate(outputs, held_out.labels, rows.weights)[name]
+            return -value if more_is_better else value
+
+        return measure
+
+    def _optimizer(self, default_rate: float) -> OptimizerChoice:
+        return choose_optimizer(
+            self._options.optimizer,
+            learning_rate=self._options.learning_rate,
+            schedule=self._options.learning_rate_schedule,
+            default_rate=default_rate,
+        )
+
+    def _hyperparameters(self, recipe: Recipe) -> Hyperparameters:
+        decay = self._options.weight_decay
+        if decay is None:
+            decay = recipe.weight_decay if self._options.optimizer is None else 0.0
+        return Hyperparameters(weight_decay=decay, l1=self._options.l1, l2=self._options.l2)
+
+    def _compiled(self, setup: Setup, default_rate: float) -> CompiledProgram:
+        front = Front(setup.features.blocks, setup.normalizer)
+        network, head = self._network, setup.head
+        optimizer = self._optimizer(default_rate)
+        has_decay = (
+            self._options.weight_decay != 0.0 if self._options.optimizer is None else bool(self._options.weight_decay)
+        )
+        has_penalty = self._options.l1 > 0 or self._options.l2 > 0
+        shape = [
+            (block.name, block.kind, block.width, block.num_buckets, block.dimension, block.representation)
+            for block in front.blocks
+        ]
+        key = repr((network.key, shape, head.key, optimizer.key, has_decay, has_penalty))
+
+        def make() -> Program:
+            model = network.build(front, head.outputs, seed=self._config.seed)
+            made = optimizer.make()
+            made.build(model.trainable_variables)
+            variables = model.trainable_variables
+            return Program(
+                model=model,
+                updates=(Updates(made, tuple(range(len(variables))), optimizer.rate is not None),),
+                loss=head.loss(),
+                decayed=tuple(i for i, variable in enumerate(variables) if variable.path.endswith("/kernel")),
+                has_decay=has_decay,
+                has_penalty=has_penalty,
+            )
+
+        return compiled_program(key, make)
+
+    def _initial_state(self, setup: Setup, compiled: CompiledProgram, checkpoint: Checkpoint | None) -> TrainState:
+        if checkpoint is not None:
+            return _state_of(checkpoint, compiled.program)
+        front = Front(setup.features.blocks, setup.normalizer)
+        model = self._network.build(front, setup.head.outputs, seed=self._config.seed)
+        fresh = compiled.program.initial_state()
+        state = TrainState(
+            0,
+            tuple(np.array(variable) for variable in model.trainable_variables),
+            tuple(np.array(variable) for variable in model.non_trainable_variables),
+            fresh.optimizer,
+        )
+        return state
+
+    def _model_of(self, setup: Setup, compiled: CompiledProgram, state: TrainState) -> FittedModel:
+        front = Front(setup.features.blocks, setup.normalizer)
+        body = NetworkBody(self._network, front, compiled, state, self._config.seed)
+        return FittedModel(setup.features, body, setup.head, state.step, self._folder)
+
+
+def _check_steps(steps: int | None, max_steps: int | None) -> None:
+    if steps is not None and max_steps is not None:
+        raise UsageError("train takes steps or max_steps, not both")
+    for name, value in (("steps", steps), ("max_steps", max_steps)):
+        if value is not None and value < 1:
+            raise UsageError(f"train: {name} is {value}; expected at least 1")
+
+
+def _last_step(done: int, steps: int | None, max_steps: int | None, of_input: int | None, recipe: Recipe) -> int:
+    limits = []
+    if steps is not None:
+        limits.append(done + steps)
+    if max_steps is not None:
+        limits.append(max_steps)
+    if of_input is not None:
+        limits.append(done + of_input)
+    return min(limits) if limits else max(done, recipe.steps)
+
+
+def _class_factors(
+    head: AnyHead, labels: NDArray[Any], class_weight: Mapping[str, float] | str | None
+) -> NDArray[np.float32] | None:
+    if class_weight is None:
+        return None
+    if not head.classes:
+        raise ConfigError("class_weight is for classifiers; give a regressor row weights with weight_column")
+    if class_weight == "balanced":
+        counts = np.bincount(labels, minlength=len(head.classes)).clip(1)
+        return (len(labels) / (len(head.classes) * counts)).astype(np.float32)[labels]
+    if isinstance(class_weight, str):
+        raise ConfigError(f"class_weight is {class_weight!r}; expected 'balanced' or a weight by class name")
+    unknown = sorted(set(map(str, class_weight)) - set(head.classes))
+    if unknown:
+        raise ConfigError(f"class_weight names {unknown[0]!r}; the classes are {', '.join(head.classes)}")
+    named = {str(name): float(value) for name, value in class_weight.items()}
+    return np.array([named.get(name, 1.0) for name in head.classes], dtype=np.float32)[labels]
+
+
+def _checkpoint_of(state: TrainState, stopping: EarlyStopping | None) -> Checkpoint:
+    arrays: dict[str, NDArray[Any]] = {}
+    for part in ("trainable", "non_trainable", "optimizer"):
+        arrays |= {f"{part}/{i}": array for i, array in enumerate(getattr(state, part))}
+    if stopping is None:
+        return Checkpoint(state.step, arrays, {})
+    return Checkpoint(state.step, arrays | stopping.arrays(), stopping.facts())
+
+
+def _state_of(checkpoint: Checkpoint, program: Program) -> TrainState:
+    expected = program.initial_state()
+
+    def series(part: str) -> tuple[NDArray[Any], ...]:
+        wanted = getattr(expected, part)
+        found = tuple(checkpoint.arrays.get(f"{part}/{i}", np.empty(0)) for i in range(len(wanted)))
+        if any(have.shape != want.shape for have, want in zip(found, wanted, strict=True)):
+            raise TrainingError(f"checkpoint {checkpoint.step} is of another network; use another model_dir")
+        return found
+
+    return TrainState(checkpoint.step, series("trainable"), series("non_trainable"), series("optimizer"))
+
+
+def _notice(message: str) -> None:
+    sys.stderr.write(f"{message}\n")

@@ -1,0 +1,94 @@
+"""Dense values brought to a bell curve by a piecewise-linear map a feature, so that outliers and skew do not rule a network.
+
+The map runs through quantiles of the training data (as scikit-learn's QuantileTransformer does) and is constant beyond
+them. Each is written into the graph as a sum of clipped slopes.
+"""
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.export.graph import GraphBuilder
+
+__all__ = ["QuantileNormalizer", "fit_quantiles"]
+
+KNOTS = 48
+_SAMPLE_ROWS = 200_000
+_TAIL = 1e-3
+_BOUND = 3.0
+
+
+class QuantileNormalizer(msgspec.Struct, frozen=True):
+    """Knots of each feature's map: `xs[f]` ascending, `ys[f]` the values there. One knot: the feature is constant."""
+
+    xs: tuple[tuple[float, ...], ...]
+    ys: tuple[tuple[float, ...], ...]
+
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 `[rows, features]` to the same shape, every value within ±3."""
+        result = np.empty_like(values, order="C")
+        for feature, (xs, ys) in enumerate(zip(self.xs, self.ys, strict=True)):
+            result[:, feature] = np.interp(values[:, feature], xs, ys)
+        return result
+
+    def emit(self, graph: GraphBuilder, tensor: str) -> str:
+        """The same map of a float32 `[N, features]` tensor."""
+        pieces = max(len(xs) for xs in self.xs) - 1
+        count = len(self.xs)
+        starts = np.zeros((count, pieces), np.float32)
+        widths = np.zeros((count, pieces), np.float32)
+        slopes = np.zeros((count, pieces), np.float32)
+        for feature, (xs, ys) in enumerate(zip(self.xs, self.ys, strict=True)):
+            x, y = np.asarray(xs), np.asarray(ys)
+            size = len(x) - 1
+            starts[feature, :size] = x[:-1]
+            widths[feature, :size] = x[1:] - x[:-1]
+            slopes[feature, :size] = (y[1:] - y[:-1]) / (x[1:] - x[:-1])
+        first = graph.constant(np.array([ys[0] for ys in self.ys], np.float32), hint="normalize_first")
+        if pieces == 0:
+            zeros = graph.node("Mul", [tensor, graph.constant(0.0, np.float32)])
+            return graph.node("Add", [zeros, first])
+        axes = graph.constant([2], np.int64)
+        wide = graph.node("Unsqueeze", [tensor, axes])
+        beyond = graph.node("Sub", [wide, graph.constant(starts, hint="normalize_starts")])
+        reached = graph.node("Max", [beyond, graph.constant(0.0, np.float32)])
+        clipped = graph.node("Min", [reached, graph.constant(widths, hint="normalize_widths")])
+        climbed = graph.node("Mul", [clipped, graph.constant(slopes, hint="normalize_slopes")])
+        total = graph.node("ReduceSum", [climbed, axes], keepdims=0)
+        return graph.node("Add", [total, first], hint="normalize")
+
+
+@dataclass(frozen=True)
+class _Map:
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+
+
+def fit_quantiles(values: NDArray[np.float32], *, seed: int = 0) -> QuantileNormalizer:
+    """The maps of float32 `[rows, features]`; of more than 200,000 rows, those of a seeded sample."""
+    if len(values) > _SAMPLE_ROWS:
+        picked = np.random.default_rng(seed).choice(len(values), _SAMPLE_ROWS, replace=False)
+        values = values[np.sort(picked)]
+    maps = [_fit(values[:, feature].astype(np.float64)) for feature in range(values.shape[1])]
+    return QuantileNormalizer(tuple(one.xs for one in maps), tuple(one.ys for one in maps))
+
+
+def _fit(values: NDArray[np.float64]) -> _Map:
+    ordered = np.sort(values)
+    levels = np.linspace(0.0, 1.0, KNOTS + 1)
+    xs = np.unique(np.quantile(ordered, levels).astype(np.float32)).astype(np.float64)
+    # Half of the ties lie below: a value that half of the rows share sits in the middle of its share.
+    below = np.searchsorted(ordered, xs, side="left")
+    reached = np.searchsorted(ordered, xs, side="right")
+    shares = np.clip((below + reached) / (2.0 * len(ordered)), _TAIL, 1.0 - _TAIL)
+    ys = [_bell(share) for share in shares]
+    return _Map(tuple(xs.tolist()), tuple(ys) if len(xs) > 1 else (0.0,))
+
+
+def _bell(share: float) -> float:
+    value: Any = NormalDist().inv_cdf(share)
+    return float(min(_BOUND, max(-_BOUND, value)))

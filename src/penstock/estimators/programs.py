@@ -1,0 +1,35 @@
+"""Compiled training programs, kept by what they consist of: trials that differ in numbers alone share one compilation."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from penstock.estimators.loop import Program, TrainLoop, make_loop
+
+__all__ = ["CompiledProgram", "compiled_program"]
+
+_KEPT = 8
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledProgram:
+    program: Program
+    loop: TrainLoop
+
+
+_programs: OrderedDict[str, CompiledProgram] = OrderedDict()
+_lock = threading.Lock()
+
+
+def compiled_program(key: str, make: Callable[[], Program]) -> CompiledProgram:
+    """The program of that key, made if it is not kept. The key names everything that is compiled into its steps."""
+    with _lock:
+        kept = _programs.get(key)
+        if kept is None:
+            program = make()
+            kept = _programs[key] = CompiledProgram(program, make_loop(program))
+            while len(_programs) > _KEPT:
+                _programs.popitem(last=False)
+        _programs.move_to_end(key)
+        return kept

@@ -1,0 +1,175 @@
+"""Regression: labels standardized for the network, and the standardization undone in answers and in the graph."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from penstock.bundle.manifest import Task
+from penstock.errors import ConfigError, DataError
+from penstock.estimators.heads import Answers, Head
+from penstock.estimators.losses import RegressionLoss, regression_loss
+from penstock.estimators.metrics import regression_metrics
+from penstock.export.graph import GraphBuilder
+from penstock.export.model import EmittedOutput
+
+__all__ = ["RegressionHead", "fit_regression_head"]
+
+
+class RegressionHead(msgspec.Struct, frozen=True, kw_only=True, tag="regression"):
+    """Targets are `(label - center) / scale`; with the Poisson loss, labels over their mean, and outputs its logarithm.
+
+    delta: of Huber's loss, in units of `scale`. quantile: of the quantile loss.
+    """
+
+    label: str
+    center: tuple[float, ...]
+    scale: tuple[float, ...]
+    loss_name: RegressionLoss = "mean_squared_error"
+    delta: float = 1.0
+    quantile: float = 0.5
+
+    @property
+    def task(self) -> Task:
+        return Task.REGRESSION
+
+    @property
+    def outputs(self) -> int:
+        return len(self.center)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def key(self) -> str:
+        return f"regression {self.outputs} {self.loss_name} {self.delta} {self.quantile}"
+
+    @property
+    def loss_scale(self) -> float:
+        spread = float(np.mean(self.scale))
+        match self.loss_name:
+            case "mean_squared_error":
+                return float(np.mean(np.square(self.scale)))
+            case "huber":
+                return spread * spread
+            case "poisson":
+                return 1.0
+            case _:
+                return spread
+
+    @property
+    def objective(self) -> tuple[str, bool]:
+        return "loss", False
+
+    def encode(self, labels: NDArray[Any]) -> NDArray[np.float32]:
+        values = numeric_labels(labels, self.label, self.outputs)
+        if self.loss_name == "poisson" and (values < 0).any():
+            raise DataError(f"label {self.label!r} has negative values; the Poisson loss is for counts and rates")
+        return ((values - self._center) / self._scale).astype(np.float32)
+
+    def loss(self) -> Callable[[Any, Any, Any], Any]:
+        return regression_loss(self.loss_name, delta=self.delta, quantile=self.quantile)
+
+    def answers(self, outputs: NDArray[np.float32]) -> Answers:
+        scale, center = self._scale.astype(np.float32), self._center.astype(np.float32)
+        return {"predictions": self._linked(outputs) * scale + center}
+
+    def evaluate(
+        self, outputs: NDArray[np.float32], labels: NDArray[Any], weights: NDArray[np.float32] | None
+    ) -> dict[str, float]:
+        values = numeric_labels(labels, self.label, self.outputs)
+        metrics = regression_metrics(self.answers(outputs)["predictions"], values, weights)
+        loss = metrics["mse"] if self.loss_name == "mean_squared_error" else self._loss_value(outputs, values, weights)
+        return {"average_loss": loss, "loss": loss, **metrics}
+
+    def emit(self, graph: GraphBuilder, outputs: str) -> dict[str, EmittedOutput]:
+        if self.loss_name == "poisson":
+            outputs = graph.node("Exp", [outputs])
+        scaled = graph.node("Mul", [outputs, graph.constant(self._scale, np.float32, hint="label_scale")])
+        shifted = graph.node("Add", [scaled, graph.constant(self._center, np.float32, hint="label_center")])
+        return {"predictions": EmittedOutput(shifted, int(TensorProto.FLOAT), (None, self.outputs))}
+
+    @property
+    def _center(self) -> NDArray[np.float64]:
+        return np.asarray(self.center)
+
+    @property
+    def _scale(self) -> NDArray[np.float64]:
+        return np.asarray(self.scale)
+
+    def _linked(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.exp(outputs) if self.loss_name == "poisson" else outputs
+
+    def _loss_value(
+        self, outputs: NDArray[np.float32], values: NDArray[np.float64], weights: NDArray[np.float32] | None
+    ) -> float:
+        targets = (values - self._center) / self._scale
+        return float(np.asarray(self.loss()(outputs, targets.astype(np.float32), weights))) * self.loss_scale
+
+
+def fit_regression_head(
+    labels: NDArray[Any],
+    *,
+    label: str,
+    label_dimension: int = 1,
+    loss: RegressionLoss = "mean_squared_error",
+    delta: float = 1.0,
+    quantile: float = 0.5,
+) -> RegressionHead:
+    """The head for these training labels. Raises DataError for missing, infinite or constant ones, or of another shape."""
+    if not 0.0 < quantile < 1.0:
+        raise ConfigError(f"quantile is {quantile}; expected a share between 0 and 1")
+    if delta <= 0.0:
+        raise ConfigError(f"delta is {delta}; expected a number above 0")
+    values = numeric_labels(labels, label, label_dimension)
+    center, scale = values.mean(axis=0), values.std(axis=0)
+    if not (scale > 0).all():
+        raise DataError(
+            f"label {label!r} has the same value in all {len(values)} rows ({values.flat[0]:g}); "
+            "there is nothing to learn: name another label"
+        )
+    if loss == "poisson":
+        if (values < 0).any():
+            raise DataError(f"label {label!r} has negative values; the Poisson loss is for counts and rates")
+        center, scale = np.zeros_like(center), center
+    return RegressionHead(
+        label=label,
+        center=tuple(center.tolist()),
+        scale=tuple(scale.tolist()),
+        loss_name=loss,
+        delta=delta,
+        quantile=quantile,
+    )
+
+
+def numeric_labels(labels: NDArray[Any], label: str, dimension: int) -> NDArray[np.float64]:
+    """Labels as float64 `[rows, dimension]`. Raises DataError naming the first row that is no finite number."""
+    array = np.asarray(labels)
+    if array.dtype.kind not in "fiub":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"label {label!r} holds {array.flat[0]!r}, which is no number; use a classifier, or name another label"
+            ) from None
+    values = array.astype(np.float64).reshape(len(array), -1)
+    if values.shape[1] != dimension:
+        raise DataError(f"label {label!r} has {values.shape[1]} numbers a row; label_dimension is {dimension}")
+    if len(values) == 0:
+        raise DataError("the data has no rows; training and evaluation need at least one")
+    wrong = ~np.isfinite(values).all(axis=1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise DataError(
+            f"label {label!r} is missing or infinite in {int(wrong.sum())} of {len(values)} rows (first: row {row}); "
+            "leave these rows out"
+        )
+    return values
+
+
+def _proves_protocol(head: RegressionHead) -> Head:
+    return head

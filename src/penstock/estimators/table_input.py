@@ -1,0 +1,147 @@
+"""Inputs that read tables: a file, glob or URI and the label's name. Rows can be split for evaluation by a seed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.data.columns import ColumnBatch
+from penstock.data.options import ReadOptions
+from penstock.data.schema import Schema
+from penstock.data.table import Table, open_table
+from penstock.errors import DataError, UsageError
+from penstock.estimators.examples import Batching, Examples, InputSource, column_labels
+from penstock.settings import load_settings
+
+__all__ = ["RowSplit", "TableInput", "split_rows", "table_input_fn", "table_input_fns"]
+
+
+@dataclass(frozen=True)
+class RowSplit:
+    """One side of a seeded split of a table's rows. evaluation: the share held out."""
+
+    evaluation: float
+    seed: int
+    side: Literal["training", "evaluation"]
+
+    def rows(self, count: int) -> NDArray[np.int64]:
+        """The positions of this side's rows, ascending."""
+        training, evaluation = split_rows(count, self.evaluation, seed=self.seed)
+        return training if self.side == "training" else evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableInput(InputSource):
+    """Rows of a table. features: columns to use; None for all but the label."""
+
+    table: Table
+    label: str
+    features: tuple[str, ...] | None = None
+    batching: Batching = field(default_factory=Batching)
+    split: RowSplit | None = None
+    weight: str | None = None
+
+    def examples(self, schema: Schema | None) -> Examples:
+        batch = self._read(schema)
+        if self.split is not None:
+            batch = batch.take(self.split.rows(batch.rows))
+        return Examples(
+            features=batch.select(tuple(name for name in batch.schema.names if name != self.label)),
+            labels=column_labels(batch, self.label),
+            label=self.label,
+            batching=self.batching,
+            data_digest=self.table.digest(),
+        )
+
+    def _read(self, schema: Schema | None) -> ColumnBatch:
+        known = self.table.schema
+        label = known[self.label].name
+        wanted = schema.names if schema is not None else (self.features or known.without(label).names)
+        names = [name for name in wanted if name != label]
+        if self.weight is not None and self.weight not in names:
+            names.append(known[self.weight].name)
+        batch = self.table.read([*names, label])
+        if batch.rows == 0:
+            raise DataError(
+                f"the table has columns {', '.join(known.names)} and no rows; there is nothing to learn from"
+            )
+        return batch
+
+
+def table_input_fn(
+    source: str | Sequence[str] | Table,
+    *,
+    label: str,
+    features: Sequence[str] | None = None,
+    batch_size: int | Literal["all"] | None = None,
+    num_epochs: int | None = None,
+    shuffle: bool = True,
+    weight: str | None = None,
+    options: ReadOptions | None = None,
+) -> Callable[[], TableInput]:
+    """An input function over a table: CSV, TSV, Parquet, JSON lines, a glob, a URI.
+
+    batch_size: rows a step; "all" for the whole table; None chooses by the number of rows. num_epochs: None for no end.
+    weight: a column of row weights, beside the features.
+    """
+    table = _open(source, options)
+    made = TableInput(
+        table=table,
+        label=label,
+        features=None if features is None else tuple(features),
+        batching=Batching(size=batch_size or "auto", epochs=num_epochs, shuffle=shuffle),
+        weight=weight,
+    )
+    return lambda: made
+
+
+def table_input_fns(
+    source: str | Sequence[str] | Table,
+    *,
+    label: str,
+    evaluation: float | str | Sequence[str] = 0.2,
+    seed: int = 0,
+    features: Sequence[str] | None = None,
+    batch_size: int | Literal["all"] | None = None,
+    weight: str | None = None,
+    options: ReadOptions | None = None,
+) -> tuple[Callable[[], TableInput], Callable[[], TableInput]]:
+    """Two input functions: rows to train on and rows to evaluate on.
+
+    evaluation: the share of rows held out, drawn by `seed`; or another table.
+    """
+    table = _open(source, options)
+    chosen = None if features is None else tuple(features)
+
+    def of(origin: Table, split: RowSplit | None, batching: Batching) -> Callable[[], TableInput]:
+        made = TableInput(table=origin, label=label, features=chosen, batching=batching, split=split, weight=weight)
+        return lambda: made
+
+    training = Batching(size=batch_size or "auto")
+    once = Batching(size="all", epochs=1, shuffle=False)
+    if isinstance(evaluation, float | int):
+        if not 0.0 < evaluation < 1.0:
+            raise UsageError(f"evaluation is {evaluation}; expected a share of the rows between 0 and 1, or a table")
+        return (
+            of(table, RowSplit(evaluation, seed, "training"), training),
+            of(table, RowSplit(evaluation, seed, "evaluation"), once),
+        )
+    return of(table, None, training), of(_open(evaluation, options), None, once)
+
+
+def split_rows(count: int, evaluation: float, *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions of the training and of the evaluation rows, each ascending; at least one row on either side.
+
+    Raises DataError for a table of fewer than two rows.
+    """
+    if count < 2:
+        raise DataError(f"the table has {count} rows; holding some out for evaluation needs at least 2")
+    held_out = min(count - 1, max(1, round(count * evaluation)))
+    order: NDArray[Any] = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def _open(source: str | Sequence[str] | Table, options: ReadOptions | None) -> Table:
+    return source if isinstance(source, Table) else open_table(source, settings=load_settings(), options=options)
