@@ -132,10 +132,10 @@ def experiment_text(
         "  evaluation: 0.2  # share of the rows held out to measure the error",
         "  seed: 0",
         "",
-        "# What callers send, where it is not the columns above: steps in front of the model.",
+        "# What callers send, where it is not the columns above; compiled to steps in front of the model.",
         "# serving:",
-        "#   - rename: {rooms: RM}",
-        "#   - derive: {TAX: tax_percent * 100}",
+        "#   rename: {rooms: RM}  # the caller's name: the model's",
+        "#   rescale: {TAX: {multiply: 100}}  # the caller sends hundreds",
         "",
     ]
     return "\n".join(lines)

@@ -1,0 +1,74 @@
+"""`penstock train`: an experiment file in, a bundle and on request a registered version out."""
+
+from pathlib import Path
+
+import click
+
+from penstock.cli.output import echo_json, echo_next, echo_note, echo_table, format_option, settings_of
+
+__all__ = ["train"]
+
+
+@click.command(short_help="Train an experiment; register the result.")
+@click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
+@click.option("--register", metavar="MODEL", help="Register the bundle as a version of this model, made if new.")
+@click.option("--version", "version_name", metavar="V", help="Name of that version; default v1, v2, …")
+@click.option("--set-default", is_flag=True, help="Make that version the one that answers when none is named.")
+@click.option("--model-dir", metavar="URI", help="Folder of checkpoints, summaries and exports.")
+@format_option
+@click.pass_context
+def train(
+    ctx: click.Context,
+    experiment: Path,
+    register: str | None,
+    version_name: str | None,
+    set_default: bool,
+    model_dir: str | None,
+    output_format: str,
+) -> None:
+    """Train what EXPERIMENT.yaml describes; measure its error on rows it has not seen; write a bundle.
+
+    A training that was stopped goes on where it was when the same experiment is trained again.
+    """
+    from penstock.flows.publish import check_can_publish, publish
+    from penstock.flows.train import train_experiment
+    from penstock.training.experiment import load_experiment
+
+    settings = settings_of(ctx)
+    loaded = load_experiment(experiment)
+    if register is not None:
+        check_can_publish(register, version_name=version_name, settings=settings)
+    trained = train_experiment(loaded, settings=settings, model_dir=model_dir, note=echo_note)
+    version = None
+    if register is not None:
+        version = publish(
+            trained.uri, model=register, version_name=version_name, set_default=set_default, settings=settings
+        )
+    manifest = trained.manifest
+    if output_format == "json":
+        echo_json(
+            {
+                "bundle": trained.uri,
+                "modelDir": trained.model_dir,
+                "task": manifest.task,
+                "globalStep": manifest.global_step,
+                "metrics": manifest.metrics,
+                "model": register,
+                "version": None if version is None else version.name,
+            }
+        )
+        return
+    unit = manifest.label.unit if manifest.label and manifest.label.unit else ""
+    echo_table(
+        ["METRIC", "ON ROWS HELD OUT"],
+        [[name, f"{value:,.6g} {unit if name in ('rmse', 'mae') else ''}"] for name, value in manifest.metrics.items()],
+    )
+    click.echo(f"bundle  {trained.uri}")
+    if version is None:
+        echo_next(
+            f"penstock train {experiment} --register NAME, or: penstock local predict --model-dir {trained.uri} …"
+        )
+    else:
+        click.echo(f"version {version.name} of model {register}")
+        echo_next("penstock serve")
+    echo_note(f"look inside: penstock tensorboard {trained.model_dir}")

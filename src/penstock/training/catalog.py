@@ -1,0 +1,25 @@
+"""Estimators by the names that experiment files use. A class is imported when it is asked for."""
+
+from importlib import import_module
+
+from penstock.errors import ConfigError, did_you_mean
+from penstock.estimators.estimator import Estimator
+
+__all__ = ["ESTIMATORS", "estimator_class"]
+
+ESTIMATORS: dict[str, str] = {
+    "DNNClassifier": "penstock.estimators.canned",
+    "DNNRegressor": "penstock.estimators.canned",
+    "LinearClassifier": "penstock.estimators.canned",
+    "LinearRegressor": "penstock.estimators.canned",
+}
+
+
+def estimator_class(name: str) -> type[Estimator]:
+    """The estimator of that name. Raises ConfigError with the names there are."""
+    if name not in ESTIMATORS:
+        raise ConfigError(
+            f"there is no estimator {name!r}; there is {', '.join(ESTIMATORS)}{did_you_mean(name, ESTIMATORS)}"
+        )
+    found: type[Estimator] = getattr(import_module(ESTIMATORS[name]), name)
+    return found
