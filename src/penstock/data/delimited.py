@@ -61,6 +61,8 @@ def open_delimited(
     plans = _plans(plain[0], dialect, samples, options)
     opening = _Opening(plain, dialect, plans, samples, options, settings, workspace)
     scan, survey = opening.run()
+    if opening.is_transcoded:
+        detections = [found for found in detections if found.what != "encoding"]
     return Opened(tuple(opening.files), scan, survey, (*detections, *opening.detections), tuple(opening.rejected))
 
 
@@ -88,6 +90,7 @@ class _Opening:
         self.detections: list[Detection] = []
         self.rejected: list[RejectedRow] = []
         self._misfits: dict[int, tuple[str, frozenset[str]]] = {}
+        self.is_transcoded = False
         self._is_clean = False
         self._has_long_lines = False
 
@@ -181,6 +184,7 @@ class _Opening:
             raise _explained(message, self.originals) from error
 
     def _transcode(self, message: str) -> None:
+        self.is_transcoded = True
         named = _FILE_LINE.search(message)
         mended = []
         for file in self.originals:

@@ -58,7 +58,7 @@ def detect_encoding(head: bytes) -> Encoding:
         codecs.getincrementaldecoder(UTF_8)().decode(head, final=False)
     except UnicodeDecodeError as error:
         return _single_byte(set(head), _place(head, error.start))
-    return Encoding(UTF_8, "every byte so far is UTF-8")
+    return Encoding(UTF_8, "every byte is UTF-8")
 
 
 def whole_file_encoding(path: Path) -> Encoding:
