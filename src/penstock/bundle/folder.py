@@ -1,5 +1,6 @@
 """A bundle as a folder or URI: read its manifest, verify its files, write a new one. Knows nothing of what made it."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +14,16 @@ from penstock.errors import BundleError, NotFoundError, StoreError
 from penstock.store import blobs
 from penstock.store.staging import StagedFolder
 
-__all__ = ["MANIFEST_NAME", "BundleWriter", "copy_bundle", "find_bundle", "parse_manifest", "read_manifest", "verify"]
+__all__ = [
+    "MANIFEST_NAME",
+    "BundleWriter",
+    "bundle_digest",
+    "copy_bundle",
+    "find_bundle",
+    "parse_manifest",
+    "read_manifest",
+    "verify",
+]
 
 MANIFEST_NAME = "bundle.json"
 
@@ -84,6 +94,11 @@ def copy_bundle(uri: str, target_uri: str, *, progress: blobs.Progress | None = 
         _write(staged.path / MANIFEST_NAME, content)
         staged.publish()
     return manifest, content
+
+
+def bundle_digest(uri: str) -> str:
+    """SHA-256 of `bundle.json`, which holds the digests of all other files: it stands for the whole bundle."""
+    return hashlib.sha256(_manifest_bytes(uri)).hexdigest()
 
 
 def find_bundle(uri: str) -> str:

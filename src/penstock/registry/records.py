@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.bundle.manifest import Label, Manifest
 
-__all__ = ["Lineage", "Model", "UnfinishedVersion", "Version", "VersionState", "lineage_of"]
+__all__ = ["Lineage", "Model", "Requested", "UnfinishedVersion", "Version", "VersionState", "lineage_of"]
 
 
 class VersionState(StrEnum):
@@ -21,7 +21,7 @@ class VersionState(StrEnum):
     DELETING = "DELETING"
 
 
-class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Lineage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Where a version came from. All but the last two fields are the bundle's own account (see `Manifest`).
 
     exported: when the bundle was written, RFC 3339.
@@ -43,13 +43,23 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     job: str | None = None
 
 
+class Requested(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """How the creator of a version wanted it served, in the fields of the ML Engine API; kept, not acted upon."""
+
+    framework: str = ""
+    runtime_version: str = ""
+    python_version: str = ""
+    machine_type: str = ""
+    auto_scaling: dict[str, Any] = {}
+    manual_scaling: dict[str, Any] = {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Version:
     """A registered version, ready to be served.
 
     id: unique over all models, never used again; with it a server tells a model that was deleted and made anew.
     number: counts up within the model, never used again while the model exists.
-    requested: what the caller asked for in ML Engine's fields (runtimeVersion, machineType, …); kept, not acted upon.
     origin_uri: the bundle that was registered, as a historical record; bundle_uri: the registry's own copy of it.
     bundle_digest: SHA-256 of its `bundle.json`, which holds the digests of every other file.
     """
@@ -62,7 +72,7 @@ class Version:
     is_default: bool
     description: str
     labels: dict[str, str]
-    requested: dict[str, Any]
+    requested: Requested
     created: datetime
     origin_uri: str
     bundle_uri: str

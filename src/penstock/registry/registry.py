@@ -14,7 +14,7 @@ from penstock.bundle.folder import copy_bundle, read_manifest
 from penstock.errors import AlreadyExistsError, PreconditionError, StoreError
 from penstock.registry.listing import Filter, Page, page_of
 from penstock.registry.names import check_labels, check_name
-from penstock.registry.records import Model, UnfinishedVersion, Version, lineage_of
+from penstock.registry.records import Model, Requested, UnfinishedVersion, Version, lineage_of
 from penstock.registry.rows import (
     bundle_uri_of,
     changes,
@@ -162,14 +162,14 @@ class Registry:
         *,
         description: str = "",
         labels: Mapping[str, str] | None = None,
-        requested: Mapping[str, Any] | None = None,
+        requested: Requested | None = None,
         configuration: Mapping[str, Any] | None = None,
         job: str | None = None,
         progress: blobs.Progress | None = None,
     ) -> Version:
         """Copies the bundle at `origin_uri`, checks its digests, and registers it. The first version becomes default.
 
-        name: None for `v` and its number. requested, configuration, job: see `Version` and `Lineage`.
+        name: None for `v` and its number. requested, configuration, job: see `Requested` and `Lineage`.
         progress: told the size of every piece that was copied. Killed at any moment, it leaves no version, and files
         that the next change to the registry clears away.
 
@@ -180,7 +180,7 @@ class Registry:
         values = {
             "description": description,
             "labels": check_labels(labels or {}),
-            "requested": dict(requested or {}),
+            "requested": msgspec.to_builtins(requested or Requested()),
             "origin_uri": blobs.absolute(origin_uri),
         }
         read_manifest(origin_uri)  # what is no bundle is refused before anything is written down

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, select
 
 from penstock.errors import NotFoundError, did_you_mean
 from penstock.registry.names import check_labels
-from penstock.registry.records import Lineage, Model, Version
+from penstock.registry.records import Lineage, Model, Requested, Version
 from penstock.registry.unfinished import CREATE
 from penstock.store import blobs
 from penstock.store.tables import models, unfinished, versions
@@ -105,7 +105,7 @@ def version_of(row: Row[Any], artifacts_uri: str) -> Version:
         is_default=row.number == row.default_number,
         description=row.description,
         labels=row.labels,
-        requested=row.requested,
+        requested=msgspec.convert(row.requested, Requested),
         created=row.created,
         origin_uri=row.origin_uri,
         bundle_uri=bundle_uri_of(artifacts_uri, row.project, row.model, row.number),
