@@ -34,8 +34,8 @@ def numpy_input_fn(
     batch_size: int = 128,
     num_epochs: int | None = 1,
     shuffle: bool = True,
-    queue_capacity: int = 1000,
-    num_threads: int = 1,
+    queue_capacity: int = 1000,  # noqa: ARG001
+    num_threads: int = 1,  # noqa: ARG001
 ) -> Callable[[], ArrayInput]:
     """An input function over a dictionary of arrays; names and defaults of `tf.estimator.inputs.numpy_input_fn`.
 
@@ -51,8 +51,8 @@ def pandas_input_fn(
     batch_size: int = 128,
     num_epochs: int | None = 1,
     shuffle: bool = True,
-    queue_capacity: int = 1000,
-    num_threads: int = 1,
+    queue_capacity: int = 1000,  # noqa: ARG001
+    num_threads: int = 1,  # noqa: ARG001
     target_column: str = "target",
 ) -> Callable[[], ArrayInput]:
     """An input function over a pandas DataFrame; names and defaults of `tf.estimator.inputs.pandas_input_fn`."""

@@ -1,4 +1,6 @@
-"""Keras with its backend chosen: JAX, unless KERAS_BACKEND says otherwise. Everything here imports Keras from this module."""
+"""Keras with its backend chosen: JAX, unless KERAS_BACKEND says otherwise. Everything here imports Keras from this
+module.
+"""
 
 import os
 from typing import Any
@@ -8,14 +10,10 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
 
-__all__ = ["backend_name", "is_jax", "keras"]
+__all__ = ["backend_name", "keras"]
 
 
 def backend_name() -> str:
     """ "jax", "tensorflow" or "torch"."""
     name: Any = keras.backend.backend()
     return str(name)
-
-
-def is_jax() -> bool:
-    return backend_name() == "jax"

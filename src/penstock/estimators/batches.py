@@ -1,4 +1,6 @@
-"""Which rows each optimizer step sees: a function of seed and step alone, so that a resumed training goes on exactly."""
+"""Which rows each optimizer step sees: a function of seed and step alone, so that a resumed training goes on
+exactly.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,7 @@
 """Checkpoints in a model folder: arrays in `checkpoint-STEP.npz`, their digest and the rest in `checkpoint-STEP.json`.
 
-Each file is written under a temporary name, flushed to disk and renamed, the description last: a checkpoint is there whole
-or not at all, and one that was damaged since is told by its digest and passed over.
+Each file is written under a temporary name, flushed to disk and renamed, the description last: a checkpoint is there
+whole or not at all, and one that was damaged since is told by its digest and passed over.
 """
 
 import hashlib
@@ -90,7 +90,7 @@ class CheckpointFolder:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return Checkpoint(description.step, _unescaped(arrays), description.facts)
 
-    def latest(self, *, notice: Notice = lambda message: None) -> Checkpoint | None:
+    def latest(self, *, notice: Notice = lambda _message: None) -> Checkpoint | None:
         """The newest sound checkpoint; damaged ones are passed over, each with a notice. None where there is none."""
         for step in reversed(self.steps()):
             try:

@@ -1,4 +1,6 @@
-"""Classification: labels to class ids, logits to probabilities, class ids and class names, in arrays and in the graph."""
+"""Classification: labels to class ids, logits to probabilities, class ids and class names, in arrays and in
+the graph.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +14,6 @@ from penstock.bundle.manifest import Task
 from penstock.data.schema import MISSING_STRING
 from penstock.errors import DataError
 from penstock.estimators.heads import Answers, Head
-from penstock.estimators.losses import sigmoid_cross_entropy, softmax_cross_entropy
 from penstock.estimators.metrics import binary_metrics, multiclass_metrics
 from penstock.export.graph import GraphBuilder
 from penstock.export.model import EmittedOutput
@@ -52,6 +53,9 @@ class BinaryHead(msgspec.Struct, frozen=True, kw_only=True, tag="binary"):
         return class_ids(labels, self.label, self.classes)
 
     def loss(self) -> Callable[[Any, Any, Any], Any]:
+        # Keras takes seconds to import, and trees have losses of their own.
+        from penstock.estimators.losses import sigmoid_cross_entropy
+
         return sigmoid_cross_entropy
 
     def answers(self, outputs: NDArray[np.float32]) -> Answers:
@@ -108,6 +112,8 @@ class MulticlassHead(msgspec.Struct, frozen=True, kw_only=True, tag="multiclass"
         return class_ids(labels, self.label, self.classes)
 
     def loss(self) -> Callable[[Any, Any, Any], Any]:
+        from penstock.estimators.losses import softmax_cross_entropy
+
         return softmax_cross_entropy
 
     def answers(self, outputs: NDArray[np.float32]) -> Answers:

@@ -6,10 +6,9 @@ from typing import Any
 
 from penstock.estimators.activations import activation_name
 from penstock.estimators.classification_heads import fit_classification_head
-from penstock.estimators.losses import RegressionLoss
 from penstock.estimators.network_estimator import NetworkEstimator, NetworkOptions
 from penstock.estimators.networks import DNNNetwork
-from penstock.estimators.regression_head import fit_regression_head
+from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.schedules import Schedule
 from penstock.features.column import FeatureColumn
@@ -23,10 +22,11 @@ class DNNRegressor(NetworkEstimator):
     """Predicts numbers with a fully connected network.
 
     hidden_units: sizes of the hidden layers. feature_columns: None chooses them by the training data.
-    label_dimension: numbers a row. optimizer: None for Adam with decoupled weight decay, warm-up and a cosine schedule; or a
-    name, a Keras optimizer, or a function that makes one. loss: "mean_squared_error", "mean_absolute_error", "huber",
-    "quantile" (with `quantile`) or "poisson" (for counts). early_stopping: None stops early where `train` is given no number
-    of steps. warm_start_from: a model folder whose weights are taken where they fit.
+    label_dimension: numbers a row. optimizer: None for Adam with decoupled weight decay, warm-up and a cosine
+    schedule; or a name, a Keras optimizer, or a function that makes one. loss: "mean_squared_error",
+    "mean_absolute_error", "huber", "quantile" (with `quantile`) or "poisson" (for counts). early_stopping: None stops
+    early where `train` is given no number of steps. warm_start_from: a model folder whose weights are taken where
+    they fit.
     """
 
     def __init__(
@@ -86,8 +86,9 @@ class DNNRegressor(NetworkEstimator):
 class DNNClassifier(NetworkEstimator):
     """Predicts classes with a fully connected network.
 
-    n_classes: None for as many as the training labels have. label_vocabulary: class names in the order of their ids; None
-    for the distinct labels in order. class_weight: weight by class name, or "balanced". The rest as in `DNNRegressor`.
+    n_classes: None for as many as the training labels have. label_vocabulary: class names in the order of their ids;
+    None for the distinct labels in order. class_weight: weight by class name, or "balanced". The rest as in
+    `DNNRegressor`.
     """
 
     def __init__(

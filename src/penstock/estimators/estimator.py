@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.bundle.manifest import Label
-from penstock.data.columns import ColumnBatch
 from penstock.data.recipe.row_program import RowProgram
 from penstock.data.recipe.serving_input import ServingInputReceiver, program_of_function, program_of_section
 from penstock.data.schema import Column, DataType, Schema
@@ -26,9 +25,11 @@ from penstock.estimators.setup import Setup, load_samples, load_setup
 from penstock.export.write import BundleFacts, write_bundle
 from penstock.features.column import FeatureColumn
 
-__all__ = ["Estimator", "InputFn"]
+__all__ = ["Estimator", "InputFn", "Visit"]
 
 InputFn = Callable[[], Any]
+
+Visit = Callable[[FittedModel, bool], None]
 
 _EVALUATION = "evaluation.json"
 _CHECKPOINT_PATH = re.compile(r"(?:.*[/\\])?checkpoint-(\d+)(?:\.npz|\.json)?")
@@ -42,8 +43,8 @@ class _Evaluation(msgspec.Struct):
 class Estimator(ABC):
     """A model with its training, kept in a folder.
 
-    feature_columns: what the model reads; None chooses by the training data. model_dir: folder of checkpoints, summaries
-    and exports; None takes the one of `config`, or a temporary one. weight_column: a column of row weights.
+    feature_columns: what the model reads; None chooses by the training data. model_dir: folder of checkpoints,
+    summaries and exports; None takes the one of `config`, or a temporary one. weight_column: a column of row weights.
     """
 
     def __init__(
@@ -75,7 +76,6 @@ class Estimator(ABC):
     def params(self) -> dict[str, Any]:
         """The arguments that make the model what it is, as JSON values."""
 
-    @abstractmethod
     def train(
         self,
         input_fn: InputFn,
@@ -84,15 +84,44 @@ class Estimator(ABC):
         max_steps: int | None = None,
         saving_listeners: Sequence[Any] | None = None,
     ) -> Self:
-        """Trains, going on from the newest checkpoint in `model_dir`. Returns the estimator."""
+        """Trains, going on from the newest checkpoint in `model_dir`. Returns the estimator.
+
+        steps: so many more. max_steps: until `global_step` is that. With neither, a number chosen by the rows, a
+        tenth of which is held out: the weights that do best on them are kept, and training stops once they get no
+        better. Raises DataError for rows nothing can be learned from, TrainingError when the loss is not a number any
+        more.
+        """
+        refuse_hooks(hooks, saving_listeners)
+        if steps is not None and max_steps is not None:
+            raise UsageError("train takes steps or max_steps, not both")
+        for name, value in (("steps", steps), ("max_steps", max_steps)):
+            if value is not None and value < 1:
+                raise UsageError(f"train: {name} is {value}; expected at least 1")
+        self.train_with_visits(input_fn, steps=steps, max_steps=max_steps)
+        return self
+
+    @abstractmethod
+    def train_with_visits(
+        self,
+        input_fn: InputFn,
+        *,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        every: int = 0,
+        visit: Visit = lambda _model, _is_last: None,
+    ) -> None:
+        """`train`, showing the model to `visit` after every so many steps (0: never) and after the last.
+
+        visit: takes the model, and whether the training is over.
+        """
 
     @abstractmethod
     def fitted_model(self, step: int | None = None) -> FittedModel:
         """The model at a checkpoint, by default the newest. Raises PreconditionError where nothing is trained."""
 
+    @abstractmethod
     def latest_checkpoint(self) -> str | None:
         """Path of the newest checkpoint, without its ending; None where there is none."""
-        raise NotImplementedError
 
     def evaluate(
         self,
@@ -108,10 +137,7 @@ class Estimator(ABC):
         """
         refuse_hooks(hooks)
         model = self.fitted_model(_step_of(checkpoint_path))
-        examples = self._read(input_fn, with_labels=True)
-        if steps is not None:
-            rows = steps * examples.batching.rows_per_step(examples.features.rows)
-            examples = examples.take(slice(0, rows))
+        examples = self.read_examples(input_fn, steps)
         metrics = self.evaluate_examples(model, examples)
         self.write_evaluation(metrics, name=name)
         return metrics
@@ -150,11 +176,11 @@ class Estimator(ABC):
     ) -> str:
         """Writes a bundle under `export_dir_base/TIMESTAMP` and returns its path.
 
-        The bundle is Penstock's (ONNX and `bundle.json`), not TensorFlow's SavedModel. Before it appears, its answers on
-        real rows are compared with the trainer's; ParityError is raised where they differ.
-        serving_input_receiver_fn: what callers send where that is not the training columns; `serving` is the same as the
-        `serving:` section of an experiment. assets_extra: files kept in the bundle's `trainer/` folder, by name. profile:
-        content of the bundle's `profile.json`. label_unit: for people ("dollars").
+        The bundle is Penstock's (ONNX and `bundle.json`), not TensorFlow's SavedModel. Before it appears, its answers
+        on real rows are compared with the trainer's; ParityError is raised where they differ.
+        serving_input_receiver_fn: what callers send where that is not the training columns; `serving` is the same as
+        the `serving:` section of an experiment. assets_extra: files kept in the bundle's `trainer/` folder, by name.
+        profile: content of the bundle's `profile.json`. label_unit: for people ("dollars").
         """
         if as_text:
             raise UsageError("as_text=True writes no bundle; bundles are binary ONNX, and bundle.json is text already")
@@ -191,12 +217,18 @@ class Estimator(ABC):
     # The name of `tf.estimator` before 1.13.
     export_savedmodel = export_saved_model
 
+    def read_examples(self, input_fn: InputFn, steps: int | None = None) -> Examples:
+        """Labelled rows for evaluation: those of the first `steps` batches, or all."""
+        examples = self._read(input_fn, with_labels=True, most_batches=steps)
+        if steps is None:
+            return examples
+        return examples.take(slice(0, steps * examples.batching.rows_per_step(examples.features.rows)))
+
     def evaluate_examples(self, model: FittedModel, examples: Examples) -> dict[str, float]:
         """Metrics of a model on rows in memory."""
         assert examples.labels is not None
         outputs = model.outputs(examples.features.select(model.features.raw_schema.names))
-        weights = row_weights(examples.features, self._weight_column)
-        metrics = model.head.evaluate(outputs, examples.labels, weights)
+        metrics = model.head.evaluate(outputs, examples.labels, examples.weights)
         return {**metrics, "global_step": model.step}
 
     def write_evaluation(self, metrics: Mapping[str, float], *, name: str | None = None) -> None:
@@ -236,34 +268,20 @@ class Estimator(ABC):
             raise DataError("the input has no labels; evaluation needs a pair (features, labels)")
         if examples.features.rows == 0:
             raise DataError("the input has no rows; expected at least one")
-        return examples
+        return examples.weighted_by(setup.weight_column if with_labels else None)
 
 
 def refuse_hooks(hooks: Sequence[Any] | None, saving_listeners: Sequence[Any] | None = None) -> None:
     """Session hooks belong to TensorFlow's sessions; there are none here."""
     if hooks:
         raise UsageError(
-            f"hooks are TensorFlow session hooks ({type(hooks[0]).__name__}); Penstock runs no session. Early stopping is "
-            "an argument of the estimator (early_stopping=True), summaries and checkpoints are written anyway"
+            f"hooks are TensorFlow session hooks ({type(hooks[0]).__name__}); Penstock runs no session. Early stopping "
+            "is an argument of the estimator (early_stopping=True), summaries and checkpoints are written anyway"
         )
     if saving_listeners:
         raise UsageError(
             "saving_listeners belong to TensorFlow's checkpoints; evaluate after train, or use train_and_evaluate"
         )
-
-
-def row_weights(features: ColumnBatch, weight_column: str | None) -> NDArray[np.float32] | None:
-    """The weight of each row, `[rows]`. Raises DataError for missing or negative weights, and where all are 0."""
-    if weight_column is None:
-        return None
-    weights = np.asarray(features[weight_column], dtype=np.float32)
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise DataError(f"weight column {weight_column!r} is missing, infinite or negative in row {row}")
-    if not weights.any():
-        raise DataError(f"weight column {weight_column!r} is 0 in every row; expected at least one positive weight")
-    return weights
 
 
 def _serving_recipe(function: Callable[[], Any] | None, section: Any, inputs: Schema) -> RowProgram | None:

@@ -1,7 +1,7 @@
 """What an input function may return, turned into rows in memory: features, labels, and how steps take them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -14,7 +14,16 @@ from penstock.errors import DataError, UsageError
 from penstock.estimators.batches import BatchOrder, FixedBatches, FullBatch, ShuffledBatches
 from penstock.features.arrays import batch_of_arrays
 
-__all__ = ["Batching", "Examples", "InputSource", "read_examples"]
+__all__ = [
+    "UNNAMED_LABEL",
+    "Batching",
+    "Examples",
+    "InputSource",
+    "column_labels",
+    "label_array",
+    "read_examples",
+    "row_weights",
+]
 
 UNNAMED_LABEL = "label"
 
@@ -59,18 +68,30 @@ class Batching:
 class Examples:
     """Rows in memory. labels: raw, `[rows]` or `[rows, dimension]`; None where the input has none.
 
+    weights: of the rows, `[rows]`; None for all alike.
+
     label: its name. data_digest: identity of the files they came from, if any.
     """
 
     features: ColumnBatch
     labels: NDArray[Any] | None
     label: str = UNNAMED_LABEL
-    batching: Batching = Batching()
+    weights: NDArray[np.float32] | None = None
+    batching: Batching = field(default_factory=Batching)
     data_digest: str | None = None
 
     def take(self, index: NDArray[Any] | slice) -> "Examples":
         labels = None if self.labels is None else self.labels[index]
-        return replace(self, features=self.features.take(index), labels=labels)
+        weights = None if self.weights is None else self.weights[index]
+        return replace(self, features=self.features.take(index), labels=labels, weights=weights)
+
+    def weighted_by(self, column: str | None) -> "Examples":
+        """The same rows with a column of the features as their weights; with None, as they are."""
+        if column is None:
+            return self
+        weights = row_weights(self.features[column], column)
+        rest = tuple(name for name in self.features.schema.names if name != column)
+        return replace(self, features=self.features.select(rest), weights=weights)
 
 
 class InputSource:
@@ -86,8 +107,8 @@ def read_examples(
 ) -> Examples:
     """Calls an input function and reads what it returns.
 
-    It may return a pair (features, labels) of whole columns, which every step then sees whole; features alone; an iterator
-    or generator of such pairs, a batch each; a `tf.data.Dataset`; or what `penstock.estimator.inputs` makes.
+    It may return a pair (features, labels) of whole columns, which every step then sees whole; features alone; an
+    iterator or generator of such pairs, a batch each; a `tf.data.Dataset`; or what `penstock.estimator.inputs` makes.
     schema: the feature columns wanted and their types. most_batches: where to stop reading an endless iterator.
     Raises UsageError for anything else, DataError where the rows do not fit together.
     """
@@ -129,6 +150,21 @@ def column_labels(batch: ColumnBatch, label: str) -> NDArray[Any]:
     return array
 
 
+def row_weights(values: NDArray[Any], column: str) -> NDArray[np.float32]:
+    """The weight of each row, `[rows]`. Raises DataError for missing or negative weights, and where all are 0."""
+    try:
+        weights = values.astype(np.float32)
+    except (TypeError, ValueError):
+        raise DataError(f"weight column {column!r} holds {values[0]!r}; expected numbers") from None
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise DataError(f"weight column {column!r} is missing, infinite or negative in row {row}")
+    if not weights.any():
+        raise DataError(f"weight column {column!r} is 0 in every row; expected at least one positive weight")
+    return weights
+
+
 def _is_features(value: Any) -> bool:
     return isinstance(value, Mapping | ColumnBatch) or (hasattr(value, "columns") and hasattr(value, "keys"))
 
@@ -151,7 +187,9 @@ def _batch(features: Any, schema: Schema | None) -> ColumnBatch:
 
 
 def _batches(batches: Iterable[Any], schema: Schema | None, most_batches: int | None) -> Examples:
-    features, labels, name = [], [], UNNAMED_LABEL
+    features: list[ColumnBatch] = []
+    labels: list[NDArray[Any]] = []
+    name = UNNAMED_LABEL
     for item in islice(batches, most_batches):
         pair = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
         one = _pair(pair[0], pair[1], schema)

@@ -38,14 +38,14 @@ class Plan:
     total: last step; schedules reach their end there. rate: base learning rate.
     offset: the step at which the input's first batch comes.
     saves_every_steps, saves_every_s: when to save; the last step is always saved.
-    visits: step interval of `visit`, which sees the state (evaluation); 0 for never.
+    visits: step interval of `visit`, which sees the saved state (evaluation); 0 for never.
     """
 
     total: int
     rate: float
     offset: int = 0
     schedule: Schedule
-    hyperparameters: Hyperparameters = Hyperparameters()
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     saves_every_steps: int | None = None
     saves_every_s: float | None = None
     visits: int = 0
@@ -56,9 +56,9 @@ class Plan:
 class Watchers:
     """Who is told of what. losses: of steps `first + 1` onwards."""
 
-    save: Callable[[TrainState], None] = lambda state: None
-    visit: Callable[[TrainState], None] = lambda state: None
-    losses: Callable[[int, NDArray[np.float32]], None] = lambda first, losses: None
+    save: Callable[[TrainState], None] = lambda _state: None
+    visit: Callable[[TrainState, bool], None] = lambda _state, _is_last: None
+    losses: Callable[[int, NDArray[np.float32]], None] = lambda _first, _losses: None
     progress: Progress = field(default_factory=NoProgress)
 
 
@@ -108,12 +108,13 @@ def fit(loop: TrainLoop, state: TrainState, rows: Rows, *, order: BatchOrder, pl
             if plan.stopping is not None and plan.stopping.is_due(step):
                 plan.stopping.look(current)
             is_last = step >= plan.total or (plan.stopping is not None and plan.stopping.is_over)
-            is_save = due or is_last or interrupted() or _is_multiple(step, plan.saves_every_steps)
+            is_visit = bool(plan.visits) and (is_last or _is_multiple(step, plan.visits))
+            is_save = due or is_last or is_visit or interrupted() or _is_multiple(step, plan.saves_every_steps)
             if is_save:
                 watchers.save(current)
                 saved_at = time.monotonic()
-            if _is_multiple(step, plan.visits) or (is_last and plan.visits):
-                watchers.visit(_best(current, plan) if is_last else current)
+            if is_visit:
+                watchers.visit(_best(current, plan) if is_last else current, is_last)
             if interrupted():
                 return Fitted(_best(current, plan), "interrupted")
             if is_last:

@@ -44,7 +44,9 @@ class Front:
         return sum(block.width for block in self.dense)
 
     def pack(self, encoded: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        """Encoded blocks as the network's inputs: float32 `[rows, dense_width]` and int32 `[rows, ids]`, each if any."""
+        """Encoded blocks as the network's inputs: float32 `[rows, dense_width]` and int32 `[rows, ids]`,
+        each if any.
+        """
         inputs: list[NDArray[Any]] = []
         if self.dense:
             values = _side_by_side([encoded[block.name] for block in self.dense])
@@ -77,7 +79,7 @@ class Front:
                 )
                 parts.append(keras.layers.Flatten(name=f"{name}_vector")(table(one)))
             else:
-                parts.append(OneHot(block.num_buckets, name=f"{name}_onehot")(one))
+                parts.append(OneHot(block.num_buckets or 0, name=f"{name}_onehot")(one))
         return parts
 
     def emit_dense(self, graph: GraphBuilder, tensors: Mapping[str, str]) -> str:

@@ -1,4 +1,6 @@
-"""What a model predicts: from raw labels to training targets, from a network's outputs to answers, metrics and graph outputs."""
+"""What a model predicts: from raw labels to training targets, from a network's outputs to answers, metrics and graph
+outputs.
+"""
 
 from collections.abc import Callable
 from typing import Any, Protocol

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from penstock.estimators.classification_heads import fit_classification_head
-from penstock.estimators.losses import RegressionLoss
 from penstock.estimators.network_estimator import NetworkEstimator, NetworkOptions
 from penstock.estimators.networks import LinearNetwork
-from penstock.estimators.regression_head import fit_regression_head
+from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.schedules import Schedule
 from penstock.features.column import FeatureColumn

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.estimators.backend import is_jax
+from penstock.errors import ConfigError
+from penstock.estimators.backend import backend_name
 
 __all__ = ["Hyperparameters", "Program", "Rows", "TrainLoop", "TrainState", "Updates", "make_loop"]
 
@@ -125,8 +126,8 @@ class TrainLoop(Protocol):
     ) -> tuple[Any, Any]:
         """The state after as many steps as there are learning rates, and the loss of each step.
 
-        order: row positions `[steps, batch]`; None: every step sees all rows. The result does not depend on how steps are
-        grouped into calls. The losses may still be being computed: convert them with `np.asarray`.
+        order: row positions `[steps, batch]`; None: every step sees all rows. The result does not depend on how steps
+        are grouped into calls. The losses may still be being computed: convert them with `np.asarray`.
         """
 
     def fetch(self, state: Any, step: int) -> TrainState:
@@ -137,11 +138,15 @@ class TrainLoop(Protocol):
 
 
 def make_loop(program: Program) -> TrainLoop:
-    """The loop for the backend that Keras runs on."""
-    if is_jax():
-        from penstock.estimators.jax_loop import JaxLoop
+    """The loop for the backend that Keras runs on. Raises ConfigError for one there is none for."""
+    match backend_name():
+        case "jax":
+            from penstock.estimators.jax_loop import JaxLoop
 
-        return JaxLoop(program)
-    from penstock.estimators.keras_loop import KerasLoop
+            return JaxLoop(program)
+        case "tensorflow":
+            from penstock.estimators.tensorflow_loop import TensorFlowLoop
 
-    return KerasLoop(program)
+            return TensorFlowLoop(program)
+        case other:
+            raise ConfigError(f"KERAS_BACKEND is {other!r}; estimators train on 'jax' or 'tensorflow'")

@@ -13,7 +13,9 @@ _LEAST = 1e-12
 
 
 def regression_metrics(predictions: Floats, labels: Floats, weights: Floats | None) -> dict[str, float]:
-    """predictions, labels: `[rows, outputs]` in the label's unit. Averages are over rows by weight, and over outputs."""
+    """predictions, labels: `[rows, outputs]` in the label's unit. Averages are over rows by weight, and over
+    outputs.
+    """
     errors = predictions.astype(np.float64) - labels
     mse = _average(np.square(errors).mean(axis=1), weights)
     spread = _average(np.square(labels - _mean(labels, weights)).mean(axis=1), weights)

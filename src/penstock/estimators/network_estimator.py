@@ -4,16 +4,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.errors import ConfigError, DataError, PreconditionError, TrainingError, UsageError
+from penstock.errors import ConfigError, DataError, PreconditionError, TrainingError
 from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
 from penstock.estimators.defaults import Recipe, recipe_for
 from penstock.estimators.early_stopping import EarlyStopping
-from penstock.estimators.estimator import Estimator, InputFn, refuse_hooks, row_weights
+from penstock.estimators.estimator import Estimator, InputFn, Visit
 from penstock.estimators.examples import Examples, read_examples
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.fitting import Fitted, Plan, Watchers, fit
@@ -31,7 +31,7 @@ from penstock.estimators.table_input import split_rows
 from penstock.features.automatic import automatic_columns
 from penstock.features.column import FeatureColumn
 from penstock.features.fitted import fit_features
-from penstock.features.statistics import gather_statistics
+from penstock.features.statistics import Statistics, gather_statistics
 
 __all__ = ["FitHead", "NetworkEstimator", "NetworkOptions"]
 
@@ -61,8 +61,8 @@ class NetworkOptions:
 class NetworkEstimator(Estimator):
     """A canned network, or a Keras model of the user's, behind feature columns.
 
-    network: the architecture. fit_head: the head for raw labels and the label's name. params: arguments of the subclass.
-    normalizes: whether dense values go through quantile maps in front of the network.
+    network: the architecture. fit_head: the head for raw labels and the label's name. params: arguments of the
+    subclass. normalizes: whether dense values go through quantile maps in front of the network.
     """
 
     def __init__(
@@ -116,24 +116,6 @@ class NetworkEstimator(Estimator):
         steps = self._checkpoints.steps()
         return str(self._folder / f"checkpoint-{steps[-1]}") if steps else None
 
-    def train(
-        self,
-        input_fn: InputFn,
-        hooks: Sequence[Any] | None = None,
-        steps: int | None = None,
-        max_steps: int | None = None,
-        saving_listeners: Sequence[Any] | None = None,
-    ) -> Self:
-        """Trains, going on from the newest checkpoint in `model_dir`. Returns the estimator.
-
-        steps: so many more. max_steps: until `global_step` is that. With neither, a number chosen by the rows, a tenth of
-        which is held out: the weights that do best on them are kept, and training stops once they get no better.
-        Raises DataError for rows nothing can be learned from, TrainingError when the loss is not a number any more.
-        """
-        refuse_hooks(hooks, saving_listeners)
-        self.train_with_visits(input_fn, steps=steps, max_steps=max_steps)
-        return self
-
     def train_with_visits(
         self,
         input_fn: InputFn,
@@ -141,10 +123,8 @@ class NetworkEstimator(Estimator):
         steps: int | None = None,
         max_steps: int | None = None,
         every: int = 0,
-        visit: Callable[[FittedModel], None] = lambda model: None,
+        visit: Visit = lambda _model, _is_last: None,
     ) -> None:
-        """`train`, showing the model to `visit` after every so many steps and after the last."""
-        _check_steps(steps, max_steps)
         setup = load_setup(self._folder)
         checkpoint = None
         if setup is not None:
@@ -155,7 +135,7 @@ class NetworkEstimator(Estimator):
                     f"{self.model_dir} is at step {checkpoint.step} already; max_steps={max_steps} leaves nothing to do"
                 )
                 if every:
-                    visit(self.fitted_model())
+                    visit(self.fitted_model(), True)
                 return
         examples = self._training_examples(input_fn, setup, steps if max_steps is None else max_steps)
         if setup is None:
@@ -171,7 +151,7 @@ class NetworkEstimator(Estimator):
         if checkpoint is None:
             raise PreconditionError(f"nothing is trained in {self.model_dir!r} yet; call train first")
         compiled = self._compiled(setup, 1e-3)
-        stopping = EarlyStopping(lambda state: 0.0, every=1, patience=1)
+        stopping = EarlyStopping(lambda _state: 0.0, every=1, patience=1)
         stopping.restore(dict(checkpoint.arrays), dict(checkpoint.facts))
         self._model = self._model_of(setup, compiled, stopping.best(_state_of(checkpoint, compiled.program)))
         return self._model
@@ -184,18 +164,14 @@ class NetworkEstimator(Estimator):
             raise DataError("the input has no labels; training needs a pair (features, labels)")
         if examples.features.rows == 0:
             raise DataError("the input has no rows; training needs at least one")
-        return examples
+        return examples.weighted_by(self._weight_column)
 
     def _fit_setup(self, examples: Examples) -> Setup:
         assert examples.labels is not None
         head = self._fit_head(examples.labels, examples.label)
         batch = examples.features
-        if self._weight_column is not None:
-            if self._weight_column not in batch.schema:
-                raise DataError(f"the features have no weight column {self._weight_column!r}")
-            batch = batch.select(tuple(name for name in batch.schema.names if name != self._weight_column))
         statistics = gather_statistics([batch])
-        columns = self._columns or automatic_columns(statistics, label=examples.label)
+        columns = self._columns or self._automatic_columns(statistics, examples.label)
         features = fit_features(columns, statistics)
         front = fit_front(features.blocks, features.encode(batch), normalize=self._normalizes, seed=self._config.seed)
         used = features.raw_schema.names
@@ -206,12 +182,18 @@ class NetworkEstimator(Estimator):
             head=head,
             normalizer=front.normalizer,
             weight_column=self._weight_column,
-            ignored=tuple(name for name in examples.features.schema.names if name not in used),
+            ignored=tuple(name for name in batch.schema.names if name not in used),
             rows=batch.rows,
             data_digest=examples.data_digest,
         )
         save_setup(self._folder, setup, pick_samples(batch, features.raw_schema, seed=self._config.seed))
         return setup
+
+    def _automatic_columns(self, statistics: Statistics, label: str) -> Sequence[FeatureColumn]:
+        chosen = automatic_columns(statistics, label=label)
+        for message in chosen.notices:
+            _notice(message)
+        return chosen.columns
 
     def _train(
         self,
@@ -222,7 +204,7 @@ class NetworkEstimator(Estimator):
         steps: int | None,
         max_steps: int | None,
         every: int,
-        visit: Callable[[FittedModel], None],
+        visit: Visit,
     ) -> None:
         assert examples.labels is not None
         front = Front(setup.features.blocks, setup.normalizer)
@@ -276,7 +258,7 @@ class NetworkEstimator(Estimator):
         rows: Rows,
         order: Any,
         plan: Plan,
-        visit: Callable[[FittedModel], None],
+        visit: Visit,
     ) -> Fitted:
         from penstock.estimators.summaries import SummaryWriter, graph_of_onnx
         from penstock.export.model import assemble
@@ -302,9 +284,14 @@ class NetworkEstimator(Estimator):
             def save(current: TrainState) -> None:
                 self._checkpoints.save(_checkpoint_of(current, plan.stopping))
 
+            def show(current: TrainState, is_last: bool) -> None:
+                # Exporters ask the estimator for its newest model.
+                self._model = self._model_of(setup, compiled, current)
+                visit(self._model, is_last)
+
             watchers = Watchers(
                 save=save,
-                visit=lambda current: visit(self._model_of(setup, compiled, current)),
+                visit=show,
                 losses=write_losses,
                 progress=progress,
             )
@@ -313,7 +300,7 @@ class NetworkEstimator(Estimator):
     def _rows(self, setup: Setup, front: Front, examples: Examples) -> Rows:
         assert examples.labels is not None
         labels = setup.head.encode(examples.labels)
-        weights = row_weights(examples.features, setup.weight_column)
+        weights = examples.weights
         factors = _class_factors(setup.head, labels, self._options.class_weight)
         if factors is not None:
             weights = factors if weights is None else weights * factors
@@ -353,9 +340,8 @@ class NetworkEstimator(Estimator):
         front = Front(setup.features.blocks, setup.normalizer)
         network, head = self._network, setup.head
         optimizer = self._optimizer(default_rate)
-        has_decay = (
-            self._options.weight_decay != 0.0 if self._options.optimizer is None else bool(self._options.weight_decay)
-        )
+        decay = self._options.weight_decay
+        has_decay = bool(decay) or (decay is None and self._options.optimizer is None)
         has_penalty = self._options.l1 > 0 or self._options.l2 > 0
         shape = [
             (block.name, block.kind, block.width, block.num_buckets, block.dimension, block.representation)
@@ -385,26 +371,17 @@ class NetworkEstimator(Estimator):
         front = Front(setup.features.blocks, setup.normalizer)
         model = self._network.build(front, setup.head.outputs, seed=self._config.seed)
         fresh = compiled.program.initial_state()
-        state = TrainState(
+        return TrainState(
             0,
             tuple(np.array(variable) for variable in model.trainable_variables),
             tuple(np.array(variable) for variable in model.non_trainable_variables),
             fresh.optimizer,
         )
-        return state
 
     def _model_of(self, setup: Setup, compiled: CompiledProgram, state: TrainState) -> FittedModel:
         front = Front(setup.features.blocks, setup.normalizer)
         body = NetworkBody(self._network, front, compiled, state, self._config.seed)
         return FittedModel(setup.features, body, setup.head, state.step, self._folder)
-
-
-def _check_steps(steps: int | None, max_steps: int | None) -> None:
-    if steps is not None and max_steps is not None:
-        raise UsageError("train takes steps or max_steps, not both")
-    for name, value in (("steps", steps), ("max_steps", max_steps)):
-        if value is not None and value < 1:
-            raise UsageError(f"train: {name} is {value}; expected at least 1")
 
 
 def _last_step(done: int, steps: int | None, max_steps: int | None, of_input: int | None, recipe: Recipe) -> int:
@@ -427,14 +404,16 @@ def _class_factors(
         raise ConfigError("class_weight is for classifiers; give a regressor row weights with weight_column")
     if class_weight == "balanced":
         counts = np.bincount(labels, minlength=len(head.classes)).clip(1)
-        return (len(labels) / (len(head.classes) * counts)).astype(np.float32)[labels]
+        factors = len(labels) / (len(head.classes) * counts)
+        return np.asarray(factors[labels], dtype=np.float32)
     if isinstance(class_weight, str):
         raise ConfigError(f"class_weight is {class_weight!r}; expected 'balanced' or a weight by class name")
     unknown = sorted(set(map(str, class_weight)) - set(head.classes))
     if unknown:
         raise ConfigError(f"class_weight names {unknown[0]!r}; the classes are {', '.join(head.classes)}")
     named = {str(name): float(value) for name, value in class_weight.items()}
-    return np.array([named.get(name, 1.0) for name in head.classes], dtype=np.float32)[labels]
+    factors = np.array([named.get(name, 1.0) for name in head.classes])
+    return np.asarray(factors[labels], dtype=np.float32)
 
 
 def _checkpoint_of(state: TrainState, stopping: EarlyStopping | None) -> Checkpoint:

@@ -51,7 +51,9 @@ class Network(Protocol):
         """The same in a graph: the outputs' tensor, float32 `[N, outputs]`."""
 
     def finish(self, front: Front, weights: Weights) -> dict[str, NDArray[Any]]:
-        """The weights to answer with: ids that no training row had get neutral values instead of initial random ones."""
+        """The weights to answer with: ids that no training row had get neutral values instead of initial
+        random ones.
+        """
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ def weights_of(model: Any, trainable: tuple[NDArray[Any], ...], non_trainable: t
 
 
 def finish_first_layers(front: Front, weights: Weights, layers: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Weights with, for ids never seen, the mean of the seen ones: rows of tables, and of the kernels behind indicators.
+    """Weights with, for ids never seen, the mean of the seen ones: rows of tables, and of the kernels behind
+    indicators.
 
     layers: those that read the front's parts side by side.
     """
@@ -151,8 +154,8 @@ def finish_first_layers(front: Front, weights: Weights, layers: tuple[str, ...])
     offset = 0
     for block, width in front.widths():
         if block is not None and block.unseen and len(block.unseen) < (block.num_buckets or 0):
-            seen = np.setdiff1d(np.arange(block.num_buckets), block.unseen)
-            unseen = np.asarray(block.unseen)
+            unseen = np.asarray(block.unseen, dtype=np.int64)
+            seen = np.setdiff1d(np.arange(block.num_buckets or 0), unseen)
             if block.representation == "embedding":
                 table = result[f"{front.layer_name(block)}_table/embeddings"]
                 table[unseen] = table[seen].mean(axis=0)
@@ -175,10 +178,12 @@ def fold_batch_norm(weights: Weights, layer: str) -> dict[str, NDArray[Any]]:
 def emit_dense_layer(
     graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights, layer: str, *, hint: str
 ) -> str:
-    """A dense layer on the front's parts; behind an indicator its kernel is a table to look up, not to multiply with."""
+    """A dense layer on the front's parts; behind an indicator its kernel is a table to look up, not to
+    multiply with.
+    """
     kernel, offset = weights[f"{layer}/kernel"], 0
     terms, joined, joined_rows = [], [], []
-    for part, (block, width) in enumerate(front.widths()):
+    for block, width in front.widths():
         rows = kernel[offset : offset + width]
         offset += width
         if block is not None and block.representation != "embedding":

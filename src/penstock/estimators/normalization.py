@@ -1,4 +1,5 @@
-"""Dense values brought to a bell curve by a piecewise-linear map a feature, so that outliers and skew do not rule a network.
+"""Dense values brought to a bell curve by a piecewise-linear map a feature, so that outliers and skew do not rule a
+network.
 
 The map runs through quantiles of the training data (as scikit-learn's QuantileTransformer does) and is constant beyond
 them. Each is written into the graph as a sum of clipped slopes.

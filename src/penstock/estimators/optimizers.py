@@ -29,8 +29,8 @@ _KNOWN = {
 class OptimizerChoice:
     """A recipe for an optimizer.
 
-    key: names everything of it that is compiled into a step. rate: base learning rate; None where it keeps its own schedule.
-    make: a fresh one.
+    key: names everything of it that is compiled into a step. rate: base learning rate; None where it keeps its own
+    schedule. make: a fresh one.
     """
 
     key: str
@@ -44,8 +44,8 @@ def choose_optimizer(
 ) -> OptimizerChoice:
     """What the arguments `optimizer`, `learning_rate` and `learning_rate_schedule` of an estimator stand for.
 
-    optimizer: None for Adam with a warm-up and cosine schedule; a name, a Keras optimizer, or a function that makes one:
-    these keep their learning rate constant unless told otherwise.
+    optimizer: None for Adam with a warm-up and cosine schedule; a name, a Keras optimizer, or a function that makes
+    one: these keep their learning rate constant unless told otherwise.
     """
     if learning_rate is not None and not learning_rate > 0:
         raise ConfigError(f"learning_rate is {learning_rate}; expected a number above 0")

@@ -1,4 +1,6 @@
-"""Compiled training programs, kept by what they consist of: trials that differ in numbers alone share one compilation."""
+"""Compiled training programs, kept by what they consist of: trials that differ in numbers alone share one
+compilation.
+"""
 
 import threading
 from collections import OrderedDict

@@ -1,7 +1,8 @@
 """Regression: labels standardized for the network, and the standardization undone in answers and in the graph."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -11,12 +12,14 @@ from onnx import TensorProto
 from penstock.bundle.manifest import Task
 from penstock.errors import ConfigError, DataError
 from penstock.estimators.heads import Answers, Head
-from penstock.estimators.losses import RegressionLoss, regression_loss
 from penstock.estimators.metrics import regression_metrics
 from penstock.export.graph import GraphBuilder
 from penstock.export.model import EmittedOutput
 
-__all__ = ["RegressionHead", "fit_regression_head"]
+__all__ = ["RegressionHead", "RegressionLoss", "fit_regression_head", "numeric_labels"]
+
+
+RegressionLoss = Literal["mean_squared_error", "mean_absolute_error", "huber", "quantile", "poisson"]
 
 
 class RegressionHead(msgspec.Struct, frozen=True, kw_only=True, tag="regression"):
@@ -72,7 +75,10 @@ class RegressionHead(msgspec.Struct, frozen=True, kw_only=True, tag="regression"
         return ((values - self._center) / self._scale).astype(np.float32)
 
     def loss(self) -> Callable[[Any, Any, Any], Any]:
-        return regression_loss(self.loss_name, delta=self.delta, quantile=self.quantile)
+        # Keras takes seconds to import, and trees have losses of their own.
+        from penstock.estimators.losses import mean_loss, ops
+
+        return mean_loss(partial(self._errors, ops))
 
     def answers(self, outputs: NDArray[np.float32]) -> Answers:
         scale, center = self._scale.astype(np.float32), self._center.astype(np.float32)
@@ -107,8 +113,24 @@ class RegressionHead(msgspec.Struct, frozen=True, kw_only=True, tag="regression"
     def _loss_value(
         self, outputs: NDArray[np.float32], values: NDArray[np.float64], weights: NDArray[np.float32] | None
     ) -> float:
-        targets = (values - self._center) / self._scale
-        return float(np.asarray(self.loss()(outputs, targets.astype(np.float32), weights))) * self.loss_scale
+        errors = self._errors(np, outputs.astype(np.float64), (values - self._center) / self._scale)
+        return float(np.average(errors.mean(axis=1), weights=weights)) * self.loss_scale
+
+    def _errors(self, xp: Any, outputs: Any, targets: Any) -> Any:
+        """The loss of each number, in the functions of `xp`: NumPy or `keras.ops`."""
+        difference = targets - outputs
+        match self.loss_name:
+            case "mean_squared_error":
+                return xp.square(difference)
+            case "mean_absolute_error":
+                return xp.abs(difference)
+            case "huber":
+                size = xp.abs(difference)
+                return xp.where(size <= self.delta, 0.5 * xp.square(size), self.delta * (size - 0.5 * self.delta))
+            case "quantile":
+                return xp.maximum(self.quantile * difference, (self.quantile - 1.0) * difference)
+            case "poisson":
+                return xp.exp(outputs) - targets * outputs
 
 
 def fit_regression_head(
@@ -120,7 +142,9 @@ def fit_regression_head(
     delta: float = 1.0,
     quantile: float = 0.5,
 ) -> RegressionHead:
-    """The head for these training labels. Raises DataError for missing, infinite or constant ones, or of another shape."""
+    """The head for these training labels. Raises DataError for missing, infinite or constant ones, or of another
+    shape.
+    """
     if not 0.0 < quantile < 1.0:
         raise ConfigError(f"quantile is {quantile}; expected a share between 0 and 1")
     if delta <= 0.0:

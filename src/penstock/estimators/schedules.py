@@ -21,8 +21,8 @@ def learning_rates(
 ) -> NDArray[np.float32]:
     """Rates of steps `first` to `first + count` of a training of `total` steps, `[count]`.
 
-    Every schedule but "constant" warms up over the first twentieth and then falls to zero at `total`; "flat_cosine" keeps
-    the base rate for the first half.
+    Every schedule but "constant" warms up over the first twentieth and then falls to zero at `total`; "flat_cosine"
+    keeps the base rate for the first half.
     """
     if schedule not in SCHEDULES:
         raise ConfigError(f"learning_rate_schedule is {schedule!r}; expected one of {', '.join(SCHEDULES)}")

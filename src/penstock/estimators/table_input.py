@@ -12,7 +12,7 @@ from penstock.data.options import ReadOptions
 from penstock.data.schema import Schema
 from penstock.data.table import Table, open_table
 from penstock.errors import DataError, UsageError
-from penstock.estimators.examples import Batching, Examples, InputSource, column_labels
+from penstock.estimators.examples import Batching, Examples, InputSource, column_labels, row_weights
 from penstock.settings import load_settings
 
 __all__ = ["RowSplit", "TableInput", "split_rows", "table_input_fn", "table_input_fns"]
@@ -47,10 +47,12 @@ class TableInput(InputSource):
         batch = self._read(schema)
         if self.split is not None:
             batch = batch.take(self.split.rows(batch.rows))
+        own = (self.label, self.weight)
         return Examples(
-            features=batch.select(tuple(name for name in batch.schema.names if name != self.label)),
+            features=batch.select(tuple(name for name in batch.schema.names if name not in own)),
             labels=column_labels(batch, self.label),
             label=self.label,
+            weights=None if self.weight is None else row_weights(batch[self.weight], self.weight),
             batching=self.batching,
             data_digest=self.table.digest(),
         )
@@ -101,7 +103,7 @@ def table_input_fns(
     source: str | Sequence[str] | Table,
     *,
     label: str,
-    evaluation: float | str | Sequence[str] = 0.2,
+    evaluation: float | str | Sequence[str] | Table = 0.2,
     seed: int = 0,
     features: Sequence[str] | None = None,
     batch_size: int | Literal["all"] | None = None,

@@ -1,0 +1,62 @@
+"""Estimators, by the names and call shapes of `tf.estimator`: train, evaluate, predict and export in a few lines.
+
+Names load on first use: Keras and JAX take seconds to import.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from penstock.estimator import export, inputs
+
+if TYPE_CHECKING:
+    from penstock.estimators.dnn import DNNClassifier, DNNRegressor
+    from penstock.estimators.estimator import Estimator
+    from penstock.estimators.linear import LinearClassifier, LinearRegressor
+    from penstock.estimators.run_config import RunConfig
+    from penstock.training.exporters import BestExporter, Exporter, FinalExporter, LatestExporter
+    from penstock.training.specs import EvalSpec, TrainSpec
+    from penstock.training.train_and_evaluate import train_and_evaluate
+
+__all__ = [
+    "BestExporter",
+    "DNNClassifier",
+    "DNNRegressor",
+    "Estimator",
+    "EvalSpec",
+    "Exporter",
+    "FinalExporter",
+    "LatestExporter",
+    "LinearClassifier",
+    "LinearRegressor",
+    "RunConfig",
+    "TrainSpec",
+    "export",
+    "inputs",
+    "train_and_evaluate",
+]
+
+_HOMES = {
+    "BestExporter": "penstock.training.exporters",
+    "DNNClassifier": "penstock.estimators.dnn",
+    "DNNRegressor": "penstock.estimators.dnn",
+    "Estimator": "penstock.estimators.estimator",
+    "EvalSpec": "penstock.training.specs",
+    "Exporter": "penstock.training.exporters",
+    "FinalExporter": "penstock.training.exporters",
+    "LatestExporter": "penstock.training.exporters",
+    "LinearClassifier": "penstock.estimators.linear",
+    "LinearRegressor": "penstock.estimators.linear",
+    "RunConfig": "penstock.estimators.run_config",
+    "TrainSpec": "penstock.training.specs",
+    "train_and_evaluate": "penstock.training.train_and_evaluate",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'penstock.estimator' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
