@@ -10,10 +10,10 @@ import gzip
 import hashlib
 import lzma
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 import duckdb
 import fsspec
@@ -35,6 +35,7 @@ _COMPRESSION_MAGIC = (
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "zst"),
 )
+_OPENERS: dict[str, Callable[..., Any]] = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
 _FORMAT_SUFFIXES = {
     ".csv": TableFormat.CSV,
     ".tsv": TableFormat.CSV,
@@ -131,10 +132,10 @@ def decompressed(file: SourceFile, head: bytes, *, workspace: Workspace) -> tupl
     if kind == "zst":
         _unpack_zstandard(file, target)
     else:
-        opener = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[kind]
+        opener: Callable[..., BinaryIO] = _OPENERS[kind]
         try:
             with opener(file.path, "rb") as packed, target.open("wb") as plain:
-                _copy_blocks(cast("BinaryIO", packed), plain, file.name)
+                _copy_blocks(packed, plain, file.name)
         except (EOFError, OSError, lzma.LZMAError) as error:
             raise DataError(f"{file.name} cannot be decompressed as {kind}: {error}") from error
     return SourceFile.of(file.name, target, origin=file.origin), kind

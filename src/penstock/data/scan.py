@@ -198,10 +198,12 @@ def parquet_source(paths: Iterable[str]) -> str:
     return f"read_parquet({path_list(paths)}, union_by_name = true)"
 
 
-def json_source(paths: Iterable[str]) -> str:
+def json_source(paths: Iterable[str], *, are_lines: bool) -> str:
+    """read_json with the types of all values; what is nested stays JSON. are_lines: whether each line is an object."""
+    layout = "newline_delimited" if are_lines else "auto"
     return (
-        f"read_json({path_list(paths)}, maximum_object_size = {MAX_LINE_BYTES}, maximum_depth = 2, "
-        "sample_size = -1, format = 'auto')"
+        f"read_json({path_list(paths)}, format = '{layout}', maximum_depth = 2, sample_size = -1, "
+        f"maximum_object_size = {MAX_LINE_BYTES})"
     )
 
 

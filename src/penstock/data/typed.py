@@ -1,15 +1,17 @@
 """Opens files that know their own types, Parquet and JSON lines, as a scan of the same kind as a CSV file's."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 import duckdb
+import msgspec
 
 from penstock.data.cells import Judgement, Notation
 from penstock.data.delimited import Opened
 from penstock.data.engine import Workspace, connect, mapped_errors, quote_name
-from penstock.data.files import SourceFile, decompressed, read_head
-from penstock.data.options import Detection, ReadOptions, TableFormat
+from penstock.data.files import SourceFile, copy_name, decompressed, read_head
+from penstock.data.options import Detection, ReadOptions, RejectedRow, TableFormat
 from penstock.data.plans import plan_text_column, verify_named_columns
 from penstock.data.scan import ColumnPlan, Scan, json_source, parquet_source
 from penstock.data.schema import DataType
@@ -35,20 +37,18 @@ def open_typed(
 ) -> Opened:
     """Raises DataError naming what is wrong with a file, with the line for JSON."""
     detections: list[Detection] = []
+    rejected: list[RejectedRow] = []
     plain = list(files)
     if kind is TableFormat.JSON_LINES:
-        plain = []
-        for file in files:
-            opened, compression = decompressed(file, read_head(file), workspace=workspace)
-            if compression is not None:
-                detections.append(Detection(what="compression", value=compression, how="told by its first bytes"))
-            plain.append(opened)
+        plain = [_plain_json(file, options, workspace=workspace, notes=(detections, rejected)) for file in files]
     paths = [str(file.path) for file in plain]
-    source = parquet_source(paths) if kind is TableFormat.PARQUET else json_source(paths)
+    are_lines = options.format is not None or not files[0].name.endswith(".json")
+    source = parquet_source(paths) if kind is TableFormat.PARQUET else json_source(paths, are_lines=are_lines)
     name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
     with (
         connect(settings, readable=paths, temporary=workspace.path) as connection,
         mapped_errors(f"cannot read {name}"),
+        _json_lines_named(plain if kind is TableFormat.JSON_LINES and are_lines else ()),
     ):
         described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         columns = [(str(row[0]), str(row[1])) for row in described]
@@ -62,7 +62,57 @@ def open_typed(
             scan, survey = survey_rows(connection, Scan(source=source, plans=plans), samples={})
         except MisfitError as error:
             raise DataError(f"{name}: {error}; leave the type as the file has it") from error
-    return Opened(tuple(plain), scan, survey, tuple(detections))
+    return Opened(tuple(plain), scan, survey, tuple(detections), tuple(rejected))
+
+
+def _plain_json(
+    file: SourceFile,
+    options: ReadOptions,
+    *,
+    workspace: Workspace,
+    notes: tuple[list[Detection], list[RejectedRow]],
+) -> SourceFile:
+    """The file unpacked, and without the lines that are no objects where the user asked to leave such rows out."""
+    opened, compression = decompressed(file, read_head(file), workspace=workspace)
+    if compression is not None:
+        notes[0].append(Detection(what="compression", value=compression, how="told by its first bytes"))
+    if options.bad_rows == "error":
+        return opened
+    target = copy_name(workspace, "clean")
+    with opened.path.open("rb") as lines, target.open("wb") as clean:
+        for i, line in enumerate(lines):
+            reason = _json_fault(line)
+            if reason is None:
+                clean.write(line)
+            elif line.strip():
+                text = line.decode("utf-8", errors="replace").rstrip("\r\n")[:200]
+                notes[1].append(RejectedRow(file=file.name, line=i + 1, reason=reason, text=text))
+    return SourceFile.of(file.name, target, origin=opened.origin)
+
+
+@contextmanager
+def _json_lines_named(files: Sequence[SourceFile]) -> Generator[None]:
+    """Finds the line that DuckDB could not read: the one it names is often a later one."""
+    try:
+        yield
+    except duckdb.Error as error:
+        for file in files:
+            with file.path.open("rb") as lines:
+                for i, line in enumerate(lines):
+                    if line.strip() and (reason := _json_fault(line)) is not None:
+                        raise DataError(
+                            f"{file.name} line {i + 1} is {reason}; mend the line, or reject rows that do not fit "
+                            "(--bad-rows reject)"
+                        ) from error
+        raise
+
+
+def _json_fault(line: bytes) -> str | None:
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return f"not JSON: {error}"
+    return None if isinstance(value, dict) else "not a JSON object"
 
 
 def _plan(column: str, sql_type: str, samples: dict[str, list[str]], options: ReadOptions) -> ColumnPlan:
