@@ -15,7 +15,7 @@ from penstock.errors import (
     StoreError,
     UsageError,
 )
-from penstock.registry.records import VersionState
+from penstock.registry.records import Requested, VersionState
 from penstock.registry.registry import Registry, open_registry
 from penstock.settings import Settings
 
@@ -44,7 +44,7 @@ def test_a_version_is_a_whole_copy_of_its_bundle_with_its_lineage(
         str(bundle),
         description="first",
         labels={"stage": "test"},
-        requested={"runtimeVersion": "1.4"},
+        requested=Requested(runtime_version="1.4"),
         configuration={"label": "MEDV"},
         job="train_1",
     )
@@ -52,6 +52,7 @@ def test_a_version_is_a_whole_copy_of_its_bundle_with_its_lineage(
     assert version.bundle_uri == str(home / "artifacts" / "local" / "housing_prices" / "1")
     assert verify(version.bundle_uri) == verify(str(bundle))
     assert version.origin_uri == str(bundle)
+    assert version.requested == Requested(runtime_version="1.4")
     assert version.lineage.estimator == "DNNRegressor"
     assert version.lineage.metrics == {"average_loss": 2.5}
     assert version.lineage.data_digest == "d1" * 32

@@ -9,7 +9,18 @@ import msgspec
 
 from penstock.bundle.manifest import Label, Manifest
 
-__all__ = ["Lineage", "Model", "Requested", "UnfinishedVersion", "Version", "VersionState", "lineage_of"]
+__all__ = [
+    "AutoScaling",
+    "Lineage",
+    "ManualScaling",
+    "Model",
+    "Requested",
+    "ScalingMetric",
+    "UnfinishedVersion",
+    "Version",
+    "VersionState",
+    "lineage_of",
+]
 
 
 class VersionState(StrEnum):
@@ -43,6 +54,27 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     job: str | None = None
 
 
+class ScalingMetric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """name: CPU_USAGE or GPU_DUTY_CYCLE; target: in per cent."""
+
+    name: str
+    target: int
+
+
+class AutoScaling(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """Between how many servers a version wants to be spread, and by which measure."""
+
+    min_nodes: int = 0
+    max_nodes: int = 0
+    metrics: tuple[ScalingMetric, ...] = ()
+
+
+class ManualScaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """On how many servers a version wants to be."""
+
+    nodes: int
+
+
 class Requested(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """How the creator of a version wanted it served, in the fields of the ML Engine API; kept, not acted upon."""
 
@@ -50,8 +82,8 @@ class Requested(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     runtime_version: str = ""
     python_version: str = ""
     machine_type: str = ""
-    auto_scaling: dict[str, Any] = {}
-    manual_scaling: dict[str, Any] = {}
+    auto_scaling: AutoScaling | None = None
+    manual_scaling: ManualScaling | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

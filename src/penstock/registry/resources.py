@@ -8,12 +8,20 @@ from datetime import datetime
 
 import msgspec
 
-from penstock.registry.records import Lineage, Model, Requested, UnfinishedVersion, Version, VersionState
+from penstock.registry.records import (
+    AutoScaling,
+    Lineage,
+    ManualScaling,
+    Model,
+    UnfinishedVersion,
+    Version,
+    VersionState,
+)
 
 __all__ = ["ModelResource", "VersionResource", "model_resource", "unfinished_resource", "version_resource"]
 
 
-class VersionResource(Requested, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class VersionResource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """`projects.models.versions`. name: in full; times in RFC 3339."""
 
     name: str
@@ -21,10 +29,16 @@ class VersionResource(Requested, frozen=True, kw_only=True, rename="camel", omit
     state: VersionState
     is_default: bool = False
     description: str = ""
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    labels: dict[str, str] = {}
     deployment_uri: str
     create_time: str
     error_message: str = ""
+    framework: str = ""
+    runtime_version: str = ""
+    python_version: str = ""
+    machine_type: str = ""
+    auto_scaling: AutoScaling | None = None
+    manual_scaling: ManualScaling | None = None
     bundle_uri: str = ""
     bundle_digest: str = ""
     lineage: Lineage | None = None
