@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -135,3 +136,30 @@ def test_of_any_number_of_rows(rows: int) -> None:
     )
     columns = [NUMBER_COLUMNS[0], NUMBER_COLUMNS[3], *WORD_COLUMNS, *TIME_COLUMNS]
     assert_sides_agree(fitted(columns, TRAINING), table)
+
+
+@given(values=st.lists(numbers, max_size=20))
+@LIGHT
+def test_of_numbers_side_by_side(values: list[float]) -> None:
+    """A graph standardizes plain numbers together; each block is what it is alone."""
+    random = np.random.default_rng(0)
+    skewed = random.lognormal(size=200)
+    with_gaps = np.where(random.random(200) < 0.1, np.nan, random.normal(size=200))
+    table = {"a": skewed, "b": with_gaps, "c": skewed**2, "d": with_gaps * 3, "e": random.normal(size=200)}
+    columns = [numeric_column(key, scaling="robust") for key in table]
+    features = fitted([*columns[:3], indicator_column(date_part_column("t", "hour")), *columns[3:]], {**table, **TIMES})
+    assert sum(bool(getattr(column, "log_unit", 0.0)) for column in features.columns) == 2
+    rows = ColumnBatch(
+        features.raw_schema,
+        {
+            name: np.zeros(len(values), np.int64) if name == "t" else np.asarray(values)
+            for name in features.raw_schema.names
+        },
+    )
+    assert_sides_agree(features, rows, ulps=2)
+    for column in features.columns:
+        alone = msgspec.structs.replace(features, columns=(column,))
+        np.testing.assert_array_equal(alone.encode(rows)[column.name], features.encode(rows)[column.name])
+
+
+TIMES = {"t": np.zeros(200, dtype="datetime64[us]")}

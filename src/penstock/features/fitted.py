@@ -16,7 +16,7 @@ from penstock.features.block import Block
 from penstock.features.bucketized import BucketizedColumn
 from penstock.features.categorical import FittedIds, fit_ids
 from penstock.features.column import BlockColumn, CategoricalColumn, FeatureColumn, FittedColumn
-from penstock.features.numeric import FittedNumeric
+from penstock.features.numeric import FittedNumeric, standardize
 from penstock.features.operators import ARRAYS, GraphOperators
 from penstock.features.statistics import Statistics
 from penstock.features.timestamp import FittedCycle
@@ -66,7 +66,27 @@ class FittedFeatures(msgspec.Struct, frozen=True, kw_only=True):
         """
         operators = GraphOperators(graph)
         raw = {column.name: Tensor(graph, inputs[column.name], _ELEMENTS[column.type]) for column in self.raw_schema}
-        return {column.block.name: column.compute(operators, raw).name for column in self.columns}
+        tensors = {**self._emit_together(graph, raw, log=False), **self._emit_together(graph, raw, log=True)}
+        for column in self.columns:
+            if column.name not in tensors:
+                tensors[column.name] = column.compute(operators, raw).name
+        return {column.name: tensors[column.name] for column in self.columns}
+
+    def _emit_together(self, graph: GraphBuilder, raw: Mapping[str, Tensor], *, log: bool) -> dict[str, str]:
+        """Plain numbers, standardized side by side and split: 7 nodes in place of 6 a column, which cost 1 µs each."""
+        plain = [
+            column
+            for column in self.columns
+            if isinstance(column, FittedNumeric) and column.number.is_plain and bool(column.log_unit) is log
+        ]
+        if len(plain) < 2:
+            return {}
+        operators = GraphOperators(graph)
+        values = operators.concat([raw[column.number.key] for column in plain])
+        together = standardize(operators, values, plain)
+        widths = graph.constant([column.block.width for column in plain], np.int64)
+        names = graph.nodes("Split", [together.name, widths], len(plain), axis=1, hint="numbers")
+        return {column.name: name for column, name in zip(plain, names, strict=True)}
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(self)

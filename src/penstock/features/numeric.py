@@ -99,6 +99,11 @@ class RawNumber(msgspec.Struct, frozen=True, kw_only=True, tag="number"):
     def keys(self) -> tuple[str, ...]:
         return (self.key,)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the raw column as it stands."""
+        return not self.is_time and self.fill is None and self.expression is None
+
     def values(self, operators: Operators, columns: Mapping[str, Values]) -> Values:
         values = columns[self.key]
         if self.is_time:
