@@ -29,6 +29,11 @@ def _floor_divide(x: Array, y: Array) -> Array:
     return _round((x - np.mod(x, y)) / y)
 
 
+def _power(x: Array, y: Array) -> Array:
+    # IEEE has 1 ** NaN and NaN ** 0 be 1.
+    return np.where(np.isnan(x) | np.isnan(y), np.nan, np.power(x, y))
+
+
 def _clip(x: Array, low: Array, high: Array) -> Array:
     return np.minimum(np.maximum(x, low), high)
 
@@ -126,7 +131,7 @@ ARITHMETIC = (
         name="power",
         parameters=(number("x"), number("y")),
         result=_FLOAT,
-        evaluate=np.power,
+        evaluate=_power,
         makes_missing=True,
         overflows=True,
         summary="`x ** y`; missing where it is not a real number",
@@ -169,6 +174,7 @@ ARITHMETIC = (
         parameters=(number("x"), whole("digits", is_optional=True)),
         result=lambda types: DataType.INTEGER if len(types) == 1 else types[0],
         evaluate=_round,
+        overflows=True,
         summary="to a whole number, or to a number of digits after the point; halves go away from zero",
         example="round(2.675, 1)",
         answer="2.7",
@@ -178,6 +184,7 @@ ARITHMETIC = (
         parameters=(number("x"),),
         result=_INTEGER,
         evaluate=np.floor,
+        overflows=True,
         summary="the next whole number below",
         example="floor(-2.5)",
         answer="-3",
@@ -187,6 +194,7 @@ ARITHMETIC = (
         parameters=(number("x"),),
         result=_INTEGER,
         evaluate=np.ceil,
+        overflows=True,
         summary="the next whole number above",
         example="ceil(-2.5)",
         answer="-2",
@@ -335,7 +343,8 @@ ARITHMETIC = (
     ),
     Function(
         name="least",
-        parameters=(number("x", is_repeated=True),),
+        parameters=(number("x"),),
+        repeats=1,
         result=numeric,
         evaluate=_least,
         summary="the smallest of several numbers; missing if one is",
@@ -344,7 +353,8 @@ ARITHMETIC = (
     ),
     Function(
         name="greatest",
-        parameters=(number("x", is_repeated=True),),
+        parameters=(number("x"),),
+        repeats=1,
         result=numeric,
         evaluate=_greatest,
         summary="the largest of several numbers; missing if one is",
@@ -362,7 +372,8 @@ ARITHMETIC = (
     ),
     Function(
         name="bucket",
-        parameters=(number("x"), number("boundary", is_literal=True, is_repeated=True)),
+        parameters=(number("x"), number("boundary", is_literal=True)),
+        repeats=1,
         result=_INTEGER,
         evaluate=_bucket,
         summary="how many of the rising boundaries are at or below x: 0 below the first one",

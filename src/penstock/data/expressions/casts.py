@@ -10,7 +10,7 @@ from penstock.data.expressions.text import WHITE_SPACE, map_texts
 from penstock.data.expressions.times import parse_iso
 from penstock.data.schema import MISSING_STRING, MISSING_TIMESTAMP, DataType
 
-__all__ = ["CASTS", "FALSE_WORDS", "TRUE_WORDS", "number_text"]
+__all__ = ["CASTS", "FALSE_WORDS", "TRUE_WORDS", "number_text", "to_string"]
 
 TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1"})
 FALSE_WORDS = frozenset({"false", "f", "no", "n", "0"})
@@ -61,7 +61,7 @@ def _to_boolean(array: Array, *, types: tuple[DataType, ...]) -> Array:
             return np.where(np.isnan(array), np.nan, (array != 0.0).astype(np.float64))
 
 
-def _to_string(array: Array, *, types: tuple[DataType, ...]) -> Array:
+def to_string(array: Array, *, types: tuple[DataType, ...]) -> Array:
     result = np.empty(len(array), dtype=object)
     match types[0]:
         case DataType.STRING:
@@ -133,7 +133,7 @@ CASTS = (
         name="string",
         parameters=(value("x"),),
         result=always(DataType.STRING),
-        evaluate=_to_string,
+        evaluate=to_string,
         is_overloaded=True,
         summary="as text: 1, 1.5, true, 2024-05-31T22:10:05Z",
         example="string(1 / 4)",
@@ -146,6 +146,7 @@ CASTS = (
         evaluate=_to_timestamp,
         is_overloaded=True,
         makes_missing=True,
+        overflows=True,
         summary="an ISO 8601 text as an instant, in UTC unless it has an offset",
         example="timestamp('2024-05-31 12:00')",
         answer="timestamp('2024-05-31T12:00:00Z')",

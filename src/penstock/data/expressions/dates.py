@@ -19,7 +19,7 @@ from penstock.data.expressions.times import (
 )
 from penstock.data.schema import MISSING_STRING, MISSING_TIMESTAMP, DataType
 
-__all__ = ["DATES", "TRUNCATIONS", "in_range"]
+__all__ = ["DATES", "TRUNCATIONS"]
 
 TRUNCATIONS = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
 
@@ -30,11 +30,6 @@ _DAY_OF_EPOCH = 3
 """1970-01-01 was a Thursday, counting from Monday."""
 
 _ZONE = text("zone", is_literal=True, is_optional=True)
-
-
-def in_range(instants: Array) -> Array:
-    """Missing instead of what lies outside of the years 1 to 9999."""
-    return np.where((instants < EARLIEST) | (instants > LATEST), MISSING_TIMESTAMP, instants)
 
 
 def _local(instants: Array, zone: str | None) -> Any:
@@ -101,7 +96,7 @@ def _truncate(instants: Array, unit: str, zone: str | None = None) -> Array:
         case _:
             start = clock.astype(f"M8[{ {'day': 'D', 'hour': 'h', 'minute': 'm', 'second': 's'}[unit] }]")
     local = start.astype("M8[us]").view(np.int64)
-    return in_range(local if zone is None else to_utc(local, zone_named(zone)))
+    return local if zone is None else to_utc(local, zone_named(zone))
 
 
 def _between(unit_us: int) -> Callable[[Array, Array], Array]:
@@ -117,7 +112,7 @@ def _add(unit_us: int) -> Callable[[Array, Array], Array]:
         shift = amount * float(unit_us)
         known = (instants != MISSING_TIMESTAMP) & (np.abs(shift) <= LATEST - EARLIEST)
         moved = instants + np.where(known, np.rint(shift), 0).astype(np.int64)
-        return np.where(known, in_range(moved), MISSING_TIMESTAMP)
+        return np.where(known, moved, MISSING_TIMESTAMP)
 
     return evaluate
 
@@ -182,6 +177,7 @@ DATES = (
         parameters=(time(), text("unit", is_literal=True, choices=TRUNCATIONS), _ZONE),
         result=_TIMESTAMP,
         evaluate=_truncate,
+        overflows=True,
         summary=f"the beginning of its {', '.join(TRUNCATIONS[:-1])} or second; weeks begin on Monday",
         example=f"truncate({_EXAMPLE}, 'month')",
         answer="timestamp('2024-05-01T00:00:00Z')",
@@ -209,6 +205,7 @@ DATES = (
         parameters=(time(), number("seconds")),
         result=_TIMESTAMP,
         evaluate=_add(1_000_000),
+        overflows=True,
         makes_missing=True,
         summary="so many seconds later",
         example="add_seconds(timestamp('2024-05-01'), 90)",
@@ -219,6 +216,7 @@ DATES = (
         parameters=(time(), number("days")),
         result=_TIMESTAMP,
         evaluate=_add(MICROSECONDS_A_DAY),
+        overflows=True,
         makes_missing=True,
         summary="so many days of 24 hours later",
         example="add_days(timestamp('2024-05-01'), -1)",
@@ -238,6 +236,7 @@ DATES = (
         parameters=(number("seconds"),),
         result=_TIMESTAMP,
         evaluate=_from_epoch,
+        overflows=True,
         makes_missing=True,
         summary="the instant so many seconds after 1970-01-01 UTC",
         example="from_epoch(86400)",
@@ -248,6 +247,7 @@ DATES = (
         parameters=(text(), text("format", is_literal=True), _ZONE),
         result=_TIMESTAMP,
         evaluate=_parse_date,
+        overflows=True,
         makes_missing=True,
         summary="a text read by a strptime format, in a zone unless it has an offset; missing if it does not follow it",
         example="parse_date('31/05/2024', '%d/%m/%Y')",

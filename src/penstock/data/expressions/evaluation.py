@@ -6,16 +6,16 @@ from functools import partial
 import numpy as np
 
 from penstock.data.columns import Array, ColumnBatch, dtype_of, missing_value
+from penstock.data.expressions.times import EARLIEST, LATEST
+from penstock.data.expressions.tokens import LARGEST_INTEGER
 from penstock.data.expressions.tree import Expression, Literal, Reference
 from penstock.data.expressions.typing import Typed, constant, typed
-from penstock.data.schema import DataType
+from penstock.data.schema import MISSING_TIMESTAMP, DataType
 
 __all__ = ["Evaluator", "evaluate", "evaluator"]
 
 Evaluator = Callable[[Mapping[str, Array]], Array]
 """From columns by name, each `[rows]`, to an array of `[rows]`, or of `[1]` if it depends on none of them."""
-
-_EXACT = 2.0**53
 
 
 def evaluate(expression: Expression, batch: ColumnBatch) -> Array:
@@ -29,12 +29,10 @@ def evaluate(expression: Expression, batch: ColumnBatch) -> Array:
 
 
 def evaluator(expression: Typed) -> Evaluator:
-    """The expression as a function of columns; numbers are guarded, so a result is never infinite.
+    """The expression as a function of columns; results that are infinite, inexact or beyond the calendar are missing.
 
     Call it under `np.errstate(all="ignore")`.
     """
-    if expression.type is DataType.INTEGER and not isinstance(expression.node, Reference):
-        return partial(_exact, _guarded(expression))
     return _guarded(expression)
 
 
@@ -45,7 +43,15 @@ def broadcast(values: Array, rows: int) -> Array:
 
 def _guarded(expression: Typed) -> Evaluator:
     run = _raw(expression)
-    return partial(_finite, run) if _may_overflow(expression) else run
+    if not expression.arguments or not expression.function.overflows:
+        return run
+    match expression.type:
+        case DataType.INTEGER:
+            return partial(_exact, run)
+        case DataType.FLOAT:
+            return partial(_finite, run)
+        case _:
+            return partial(_in_calendar, run)
 
 
 def _raw(expression: Typed) -> Evaluator:
@@ -65,11 +71,10 @@ def _call(expression: Typed) -> Evaluator:
     compute: Callable[..., Array] = function.evaluate
     if function.is_overloaded:
         compute = partial(compute, types=tuple(argument.data_type for argument in expression.arguments))
-    parameters = function.parameters
     runs: list[Evaluator] = []
     constants = []
     for index, argument in enumerate(expression.arguments):
-        if parameters[min(index, len(parameters) - 1)].is_literal:
+        if function.parameter(index).is_literal:
             constants.append(constant(argument))
         else:
             runs.append(_raw(argument) if index < function.carries else _guarded(argument))
@@ -81,10 +86,6 @@ def _call(expression: Typed) -> Evaluator:
             return lambda columns: compute(first(columns), second(columns), *constants)
         case _:
             return lambda columns: compute(*[run(columns) for run in runs], *constants)
-
-
-def _may_overflow(expression: Typed) -> bool:
-    return bool(expression.arguments) and expression.function.overflows
 
 
 def _literal_array(literal: Literal, data_type: DataType) -> Array:
@@ -111,4 +112,10 @@ def _finite(run: Evaluator, columns: Mapping[str, Array]) -> Array:
 def _exact(run: Evaluator, columns: Mapping[str, Array]) -> Array:
     """Whole numbers beyond 2**53 would not be exact: they are missing."""
     values = run(columns)
-    return np.where(np.abs(values) <= _EXACT, values, np.nan)
+    return np.where(np.abs(values) <= LARGEST_INTEGER, values, np.nan)
+
+
+def _in_calendar(run: Evaluator, columns: Mapping[str, Array]) -> Array:
+    """Instants outside of the years 1 to 9999 are missing."""
+    values = run(columns)
+    return np.where((values < EARLIEST) | (values > LATEST), MISSING_TIMESTAMP, values)

@@ -6,6 +6,7 @@ from penstock.data.expressions.arithmetic import ARITHMETIC
 from penstock.data.expressions.casts import CASTS
 from penstock.data.expressions.dates import DATES
 from penstock.data.expressions.logic import LOGIC
+from penstock.data.expressions.nested import NESTED
 from penstock.data.expressions.signature import Function
 from penstock.data.expressions.text import TEXT
 from penstock.errors import did_you_mean
@@ -18,6 +19,7 @@ FAMILIES: Mapping[str, tuple[Function, ...]] = {
     "Texts": TEXT,
     "Timestamps": DATES,
     "Types": CASTS,
+    "JSON and hashing": NESTED,
 }
 
 FUNCTIONS: Mapping[str, Function] = {function.name: function for family in FAMILIES.values() for function in family}

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from penstock.data.columns import Array, is_missing, missing_value
-from penstock.data.expressions.signature import Function, always, boolean, common, value
+from penstock.data.columns import Array, dtype_of, is_missing, missing_value
+from penstock.data.expressions.signature import Function, always, boolean, common, second, value
 from penstock.data.schema import DataType
+from penstock.errors import ExpressionError
 
 __all__ = ["COMPARISONS", "LOGIC"]
 
@@ -59,10 +60,22 @@ def _null_if(array: Array, unwanted: Array, *, types: tuple[DataType, ...]) -> A
     return np.where(array == unwanted, missing_value(types[0]), array)
 
 
+def _choose(array: Array, otherwise: Array, *pairs: object, types: tuple[DataType, ...]) -> Array:
+    keys, values = pairs[0::2], pairs[1::2]
+    if len(set(keys)) < len(keys):
+        raise ExpressionError("a value is replaced twice")
+    missing = missing_value(types[1])
+    known = dict(zip(keys, [missing if value is None else value for value in values], strict=True))
+    columns = [column.tolist() for column in np.broadcast_arrays(array, otherwise)]
+    result = np.empty(len(columns[0]), dtype=dtype_of(types[1]))
+    result[:] = [known.get(value, other) for value, other in zip(*columns, strict=True)]
+    return result
+
+
 def _comparison(name: str, operator: str, evaluate: Callable[..., Array], answer: str) -> Function:
     return Function(
         name=name,
-        parameters=(value("x", is_common=True), value("y", is_common=True)),
+        parameters=(value("x", group="x"), value("y", group="x")),
         result=_BOOLEAN,
         evaluate=_compared(evaluate),
         is_overloaded=True,
@@ -115,13 +128,15 @@ LOGIC = (
         evaluate=_is_missing,
         is_overloaded=True,
         handles_missing=True,
+        never_missing=True,
         summary="`x is missing`, `x is not missing`",
         example="1 / 0 is missing",
         answer="true",
     ),
     Function(
         name="in",
-        parameters=(value("x", is_common=True), value("choice", is_common=True, is_literal=True, is_repeated=True)),
+        parameters=(value("x", group="x"), value("choice", group="x", is_literal=True)),
+        repeats=1,
         result=_BOOLEAN,
         evaluate=_in,
         is_overloaded=True,
@@ -131,7 +146,7 @@ LOGIC = (
     ),
     Function(
         name="if",
-        parameters=(boolean("condition"), value("value", is_common=True), value("other", is_common=True)),
+        parameters=(boolean("condition"), value("value", group="x"), value("other", group="x")),
         result=common,
         evaluate=_if,
         handles_missing=True,
@@ -141,7 +156,8 @@ LOGIC = (
     ),
     Function(
         name="coalesce",
-        parameters=(value("x", is_common=True, is_repeated=True),),
+        parameters=(value("x", group="x"),),
+        repeats=1,
         result=common,
         evaluate=_coalesce,
         is_overloaded=True,
@@ -151,8 +167,25 @@ LOGIC = (
         answer="4.0",
     ),
     Function(
+        name="choose",
+        parameters=(
+            value("x", group="x"),
+            value("otherwise", group="y"),
+            value("key", group="x", is_literal=True),
+            value("value", group="y", is_literal=True),
+        ),
+        repeats=2,
+        result=second,
+        evaluate=_choose,
+        is_overloaded=True,
+        handles_missing=True,
+        summary="the value after the key that x equals, else otherwise",
+        example="choose('b', '?', 'a', 'Alpha', 'b', 'Beta')",
+        answer="'Beta'",
+    ),
+    Function(
         name="null_if",
-        parameters=(value("x", is_common=True), value("unwanted", is_common=True)),
+        parameters=(value("x", group="x"), value("unwanted", group="x")),
         result=common,
         evaluate=_null_if,
         is_overloaded=True,

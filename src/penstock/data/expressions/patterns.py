@@ -25,7 +25,11 @@ _SPECIAL = frozenset(r"\.^$|?*+()[]{}")
 
 
 class Pattern:
-    """A checked pattern. text: as written; re2: for DuckDB; compiled: for Python; groups: how many it has."""
+    """A checked pattern.
+
+    text: as written. re2: for DuckDB. compiled: for Python. groups: how many it has. matches_nothing: whether the empty
+    text can match, on which the dialects step on differently.
+    """
 
     def __init__(self, text: str) -> None:
         reader = _Reader(text)
@@ -33,6 +37,7 @@ class Pattern:
         self.re2 = reader.translate(end=r"\z", start=r"\A")
         self.compiled = re.compile(reader.translate(end=r"\Z", start=r"\A"), re.ASCII)
         self.groups = self.compiled.groups
+        self.matches_nothing = reader.matches_nothing
 
 
 @lru_cache(maxsize=1_000)
@@ -52,10 +57,11 @@ class _Reader:
         self._at = 0
         self._start = ""
         self._end = ""
+        self.matches_nothing = False
 
     def translate(self, *, start: str, end: str) -> str:
         self._at, self._start, self._end = 0, start, end
-        written, _, _ = self._alternatives()
+        written, self.matches_nothing, _ = self._alternatives()
         if self._at < len(self._text):
             raise self._error("')' closes nothing; write '\\)' for the character")
         return written

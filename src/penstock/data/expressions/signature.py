@@ -15,6 +15,7 @@ __all__ = [
     "common",
     "number",
     "numeric",
+    "second",
     "text",
     "time",
     "value",
@@ -32,32 +33,33 @@ class Parameter:
     accepts: the types it may have.
     is_literal: it must be a constant of the expression; the evaluator then gets a Python value instead of an array.
     choices: the constants it may be; empty for any.
-    is_common: all such arguments are brought to one type (integer and float to float), which `null` takes as well.
+    group: arguments of one group are brought to one type (integer and float to float), which `null` takes as well.
     is_optional: it may be left out, with everything after it.
-    is_repeated: it takes any number of arguments from one; only the last parameter.
     """
 
     name: str
     accepts: frozenset[DataType]
     is_literal: bool = False
     choices: tuple[str, ...] = ()
-    is_common: bool = False
+    group: str | None = None
     is_optional: bool = False
-    is_repeated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
     """A function or operator.
 
+    repeats: how many parameters, from the last, may be given any number of times, in turn.
     result: the type it yields, from the types of its arguments.
     evaluate: arguments as arrays `[rows]` or `[1]` (a constant, to be broadcast), or Python values where the parameter
         is a literal; returns an array of the result's type. A missing argument yields a missing result unless
         `handles_missing`.
     is_overloaded: `evaluate` also gets `types`, the types of its arguments.
     handles_missing: the result may be present though an argument is missing (`coalesce`, `or`).
+    never_missing: the result is present whatever the arguments are.
     makes_missing: the result may be missing though no argument is (a text that is no number).
-    overflows: the result may be infinite or NaN; once guarded, it is missing then.
+    overflows: the result may be infinite or NaN, a whole number beyond 2**53 or an instant beyond the calendar; once
+        guarded, it is missing then.
     carries: how many arguments, from the first, yield an infinite or NaN result whenever they are infinite or NaN
         themselves, so that these need no guard of their own.
     summary, example, answer: for the reference page; a test evaluates the example.
@@ -70,19 +72,23 @@ class Function:
     summary: str
     example: str
     answer: str
+    repeats: int = 0
     is_overloaded: bool = False
     handles_missing: bool = False
+    never_missing: bool = False
     makes_missing: bool = False
     overflows: bool = False
     carries: int = 0
 
     def signature(self) -> str:
         """How it is called: `round(x, [digits])`."""
-        words = [
-            f"[{parameter.name}]" if parameter.is_optional else parameter.name + ", …" * parameter.is_repeated
-            for parameter in self.parameters
-        ]
-        return f"{self.name}({', '.join(words)})"
+        words = [f"[{parameter.name}]" if parameter.is_optional else parameter.name for parameter in self.parameters]
+        return f"{self.name}({', '.join([*words, '…'] if self.repeats else words)})"
+
+    def parameter(self, index: int) -> Parameter:
+        """The parameter of the argument at this place."""
+        beyond = index - len(self.parameters)
+        return self.parameters[index if beyond < 0 else beyond % self.repeats - self.repeats]
 
 
 def number(name: str = "x", **facts: Any) -> Parameter:
@@ -123,3 +129,8 @@ def numeric(types: tuple[DataType, ...]) -> DataType:
 def common(types: tuple[DataType, ...]) -> DataType:
     """The type that the last argument was brought to."""
     return types[-1]
+
+
+def second(types: tuple[DataType, ...]) -> DataType:
+    """The type of the second argument."""
+    return types[1]

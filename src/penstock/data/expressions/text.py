@@ -62,13 +62,18 @@ def upper(value: str) -> str:
 @lru_cache(maxsize=10_000)
 def _lower_character(character: str) -> str:
     lowered = character.lower()
-    return lowered if len(lowered) == 1 else character
+    # Only the dotted capital I becomes two code points.
+    return lowered if len(lowered) == 1 else "i"
 
 
 @lru_cache(maxsize=10_000)
 def _upper_character(character: str) -> str:
-    raised = character.upper()
-    return raised if len(raised) == 1 else character
+    if character == "ß":
+        return "ẞ"
+    for raised in (character.upper(), character.title()):
+        if len(raised) == 1:
+            return raised
+    return character
 
 
 def _replace(array: Array, old: str, new: str) -> Array:
@@ -114,7 +119,10 @@ def _regex_extract(array: Array, written: str, group: int = 0) -> Array:
 
 
 def _regex_replace(array: Array, written: str, replacement: str) -> Array:
-    compiled = pattern(written).compiled
+    checked = pattern(written)
+    if checked.matches_nothing:
+        raise ExpressionError(f"regular expression {written!r} can match nothing, so there is nothing to replace")
+    compiled = checked.compiled
     return map_texts(lambda value: compiled.sub(lambda _: replacement, value), array)
 
 
@@ -164,7 +172,8 @@ TEXT = (
     ),
     Function(
         name="concat",
-        parameters=(text("text", is_repeated=True),),
+        parameters=(text("text"),),
+        repeats=1,
         result=_STRING,
         evaluate=lambda *arrays: map_texts(lambda *values: "".join(values), *arrays),
         summary="the texts one after the other; missing if one is",

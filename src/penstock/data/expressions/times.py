@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from penstock.data.columns import Array
+from penstock.data.expressions.text import WHITE_SPACE
 from penstock.data.schema import MISSING_TIMESTAMP
 from penstock.errors import ExpressionError
 
@@ -66,12 +67,17 @@ _ISO = re.compile(
 
 
 class TimeFormat:
-    """A checked strptime format. directives: the letters it has, in order; regex: what a text must match in full."""
+    """A checked strptime format.
+
+    directives: the letters it has, in order. regex: what a text must match in full; re2: the same for DuckDB.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.directives = tuple(re.findall(r"%(.)", text.replace("%%", "")))
-        self.regex = re.compile(_format_regex(text, self.directives))
+        written = _format_regex(text, self.directives)
+        self.regex = re.compile(written)
+        self.re2 = re.sub(r"\(\?P<.>", "(", written)
 
     def parse(self, text: str, zone: ZoneInfo | None = None) -> int:
         """Microseconds since 1970 UTC, or MISSING_TIMESTAMP if the text does not follow the format.
@@ -96,20 +102,22 @@ class TimeFormat:
 
     def write(self, iso: str) -> str:
         """A time in the form '2024-05-31T22:10:05.000000', written by this format; %z is always UTC's +0000."""
-        hour = int(iso[11:13])
+        # A clock east of Greenwich may show the year 10000.
+        year, rest = iso[:-22], iso[-22:]
+        hour = int(rest[7:9])
         parts = {
-            "Y": iso[0:4],
-            "y": iso[2:4],
-            "m": iso[5:7],
-            "d": iso[8:10],
-            "H": iso[11:13],
+            "Y": year,
+            "y": year[-2:],
+            "m": rest[1:3],
+            "d": rest[4:6],
+            "H": rest[7:9],
             "I": f"{(hour + 11) % 12 + 1:02}",
-            "M": iso[14:16],
-            "S": iso[17:19],
-            "f": iso[20:26],
+            "M": rest[10:12],
+            "S": rest[13:15],
+            "f": rest[16:22],
             "p": "AM" if hour < 12 else "PM",
-            "b": MONTHS[int(iso[5:7]) - 1][:3].capitalize(),
-            "B": MONTHS[int(iso[5:7]) - 1].capitalize(),
+            "b": MONTHS[int(rest[1:3]) - 1][:3].capitalize(),
+            "B": MONTHS[int(rest[1:3]) - 1].capitalize(),
             "z": "+0000",
             "%": "%",
         }
@@ -127,7 +135,7 @@ def parse_iso(text: str, zone: ZoneInfo | None = None) -> int:
 
     A space may stand for the T, and 'UTC' for the Z. Digits after the microseconds are dropped.
     """
-    found = _ISO.fullmatch(text.strip())
+    found = _ISO.fullmatch(text.strip(WHITE_SPACE))
     if found is None:
         return MISSING_TIMESTAMP
     year, month, day, hour, minute, second, fraction, offset = found.groups()
@@ -153,7 +161,7 @@ def to_local(instants: Array, zone: ZoneInfo) -> Array:
 
 
 def to_utc(local: Array, zone: ZoneInfo) -> Array:
-    """The instants at which a clock in the zone shows these times: the first of two, or as if it had not been moved."""
+    """The instants at which a clock in the zone shows these times: the later of two, or as if it had not been moved."""
     return _shifted(local, lambda quarter: -_offset_at(zone, quarter))
 
 
@@ -175,7 +183,8 @@ def _offset_of(zone: ZoneInfo, quarter: int) -> int:
 def _offset_at(zone: ZoneInfo, quarter: int) -> int:
     """The zone's offset in microseconds at a time of its own clock, given in quarter hours."""
     local = _EPOCH + timedelta(microseconds=quarter * _QUARTER_HOUR)
-    return _microseconds(local.replace(tzinfo=zone).utcoffset())
+    # The lesser offset is the later of two instants, and the one before the clock was moved over a gap, as ICU has it.
+    return min(_microseconds(local.replace(tzinfo=zone, fold=fold).utcoffset()) for fold in (0, 1))
 
 
 def _microseconds(offset: timedelta | None) -> int:

@@ -103,7 +103,9 @@ class _Typing:
             raise self._error(call, f"there is no function {call.function!r}{close_function(call.function)}")
         parameters = self._parameters(call, function)
         arguments = [self.of(argument) for argument in call.arguments]
-        arguments = self._to_common(call, function, parameters, arguments)
+        for group in sorted({parameter.group for parameter in parameters if parameter.group is not None}):
+            shared = [index for index, parameter in enumerate(parameters) if parameter.group == group]
+            arguments = self._to_common(call, function, shared, arguments)
         for index, (parameter, argument) in enumerate(zip(parameters, arguments, strict=True)):
             self._check(call, function, index, parameter, argument)
         types = tuple(argument.data_type for argument in arguments)
@@ -112,21 +114,18 @@ class _Typing:
 
     def _parameters(self, call: Call, function: Function) -> Sequence[Parameter]:
         """The parameter of each argument. Raises for too few or too many arguments."""
-        parameters = list(function.parameters)
-        count = len(call.arguments)
-        fewest = sum(not parameter.is_optional for parameter in parameters)
-        if parameters[-1].is_repeated and count >= fewest:
-            return parameters + [parameters[-1]] * (count - len(parameters))
-        if not fewest <= count <= len(parameters):
-            some = fewest if fewest == len(parameters) else f"{fewest} to {len(parameters)}"
-            expected = f"at least {fewest}" if parameters[-1].is_repeated else some
+        count, most = len(call.arguments), len(function.parameters)
+        fewest = sum(not parameter.is_optional for parameter in function.parameters)
+        if function.repeats and count >= fewest and (count - fewest) % function.repeats == 0:
+            return [function.parameter(index) for index in range(count)]
+        if function.repeats or not fewest <= count <= most:
+            some = str(fewest) if fewest == most else f"{fewest} to {most}"
+            expected = f"at least {fewest}" if function.repeats == 1 else some
             raise self._error(call, f"{function.signature()} takes {expected} arguments, not {count}")
-        return parameters[:count]
+        return function.parameters[:count]
 
-    def _to_common(
-        self, call: Call, function: Function, parameters: Sequence[Parameter], arguments: list[Typed]
-    ) -> list[Typed]:
-        shared = [i for i, parameter in enumerate(parameters) if parameter.is_common]
+    def _to_common(self, call: Call, function: Function, shared: Sequence[int], arguments: list[Typed]) -> list[Typed]:
+        """The arguments with those of one group brought to one type."""
         types = {arguments[i].type for i in shared} - {None}
         if not types:
             return arguments
@@ -219,12 +218,12 @@ def _literal_type(literal: Literal) -> DataType | None:
 def _is_nullable(function: Function, arguments: Sequence[Typed]) -> bool:
     anything = any(argument.nullable for argument in arguments)
     match function.name:
-        case "is_missing":
+        case _ if function.never_missing:
             return False
         case "coalesce":
             return all(argument.nullable for argument in arguments)
-        case "if":
-            return arguments[1].nullable or arguments[2].nullable
+        case "if" | "choose":
+            return any(argument.nullable for argument in arguments[1:])
         case _:
             return anything or function.makes_missing
 

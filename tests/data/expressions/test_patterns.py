@@ -1,0 +1,73 @@
+import re
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.data.expressions.patterns import pattern
+from penstock.errors import ExpressionError
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("(a+)+", "a repetition inside an unbounded repetition"),
+        ("(a*)*", "a repetition inside an unbounded repetition"),
+        ("(a|b?)+", "a repetition inside an unbounded repetition"),
+        ("(?i)a", "only '(?:…)'"),
+        ("(?P<x>a)", "only '(?:…)'"),
+        ("a(?!b)", "only '(?:…)'"),
+        (r"(a)\1", "is not in the common subset"),
+        (r"\pL", "is not in the common subset"),
+        ("a**", "two repetitions follow each other"),
+        ("*a", "repeats nothing"),
+        ("(a", "expected ')'"),
+        ("a)", "closes nothing"),
+        ("[a", "expected ']'"),
+        ("[b-a]", "is not a range"),
+        ("[[:alpha:]]", "write '\\['"),
+        ("a{2", "expected a count"),
+        ("a{5,2}", "is not a count"),
+        ("a{2000}", "is not a count"),
+        ("a\\", "is not in the common subset"),
+    ],
+)
+def test_what_the_two_dialects_do_not_share_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        pattern(text)
+    assert message in str(caught.value)
+
+
+atoms = st.sampled_from(
+    ["a", "b", "-", " ", ".", r"\d", r"\w", r"\s", r"\D", r"\.", "é", "日", "[ab]", "[^a]", r"[\d-]", "[a-c]"]
+)
+repeats = st.sampled_from(["", "", "*", "+", "?", "{2}", "{1,2}", "*?", "+?", "??"])
+pieces = st.builds(str.__add__, atoms, repeats)
+sequences = st.lists(pieces, min_size=1, max_size=4).map("".join)
+patterns = st.one_of(
+    sequences,
+    st.builds("^{}".format, sequences),
+    st.builds("{}$".format, sequences),
+    st.builds("({})({})".format, sequences, sequences),
+    st.builds("(?:{}|{})".format, sequences, sequences),
+    st.builds(r"\b{}\B".format, sequences),
+)
+subjects = st.text(alphabet="ab-. 1é日\n_", max_size=12)
+
+
+@given(text=patterns, subject=subjects)
+def test_python_and_re2_find_the_same(text: str, subject: str) -> None:
+    checked = pattern(text)
+    found = checked.compiled.search(subject)
+    matches = duckdb.execute("SELECT regexp_matches($1, $2)", [subject, checked.re2]).fetchone()
+    assert matches == (found is not None,)
+    if found is not None:
+        for group in range(checked.groups + 1):
+            part = duckdb.execute(f"SELECT regexp_extract($1, $2, {group})", [subject, checked.re2]).fetchone()
+            assert part == (found[group] or "",)
+
+
+def test_a_pattern_stays_as_it_was_written() -> None:
+    assert pattern(r"\d+").text == r"\d+"
+    assert re.fullmatch(pattern("a.c").compiled, "a\nc") is None
