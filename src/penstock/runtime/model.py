@@ -15,6 +15,7 @@ from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import BundleError
 from penstock.runtime.instances import InstanceDecoder
 from penstock.runtime.packing import pack_graph
+from penstock.runtime.rows import Row, RowReader
 from penstock.store import blobs
 
 __all__ = ["GRAPH_NAME", "RECIPE_NAME", "LoadedModel", "RowTransform", "load_model"]
@@ -54,6 +55,7 @@ class LoadedModel:
         self.uri = uri
         self.manifest = manifest
         self.decoder = InstanceDecoder(manifest.signature)
+        self.rows = RowReader(manifest.signature)
         self._recipe = recipe
         packed = pack_graph(graph, [column.name for column in manifest.graph_inputs])
         self._packs = [(pack.tensor, pack.names, _dtype(uri, pack.tensor, pack.elem_type)) for pack in packed.packs]
@@ -64,6 +66,7 @@ class LoadedModel:
         for name in self.output_names:
             if name not in declared:
                 raise BundleError(f"{GRAPH_NAME} of {uri} has no output {name!r}, which bundle.json names")
+        self._matrix = self._matrix_input()
         self._warm_up()
 
     def decode(self, instances: Sequence[object]) -> ColumnBatch:
@@ -88,11 +91,29 @@ class LoadedModel:
         for name, rank, dtype in self._single:
             array = batch.arrays[name].astype(dtype, copy=False)
             feed[name] = array[:, None] if rank == 2 and array.ndim == 1 else array
+        return self._run(feed)
+
+    def predict_rows(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+        """`predict` of rows that `self.rows` has read."""
+        if self._matrix is None:
+            return self.predict(self.rows.batch(rows))
+        return self._run({self._matrix: np.array(rows, dtype=np.float64)})
+
+    def _run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         try:
             outputs = self._session.run(self.output_names, feed)
         except Exception as error:
             raise BundleError(f"the graph of {self.uri} failed on a well-formed request: {error}") from error
         return dict(zip(self.output_names, outputs, strict=True))
+
+    def _matrix_input(self) -> str | None:
+        """The one input that takes a whole row of numbers, where the graph has no other."""
+        inputs = [(tensor, names, dtype) for tensor, names, dtype in self._packs]
+        inputs += [(name, (name,), dtype) for name, rank, dtype in self._single if rank == 2]
+        if self._recipe is not None or len(inputs) != 1 or (self._packs and self._single):
+            return None
+        tensor, names, dtype = inputs[0]
+        return tensor if names == self.rows.names and dtype == np.float64 else None
 
     def _warm_up(self) -> None:
         """One prediction of one row, so that the first caller does not pay for allocations."""

@@ -1,0 +1,79 @@
+"""`penstock serve`: answers predictions over HTTP until it is told to stop."""
+
+from pathlib import Path
+
+import click
+
+from penstock.cli.output import echo_note, settings_of
+
+__all__ = ["serve"]
+
+
+@click.command(short_help="Answer predictions over HTTP.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default 8501; 0 takes a free one and prints it.")
+@click.option("--model-dir", metavar="URI", help="Serve this bundle or exporter's folder, not the registry.")
+@click.option("--model-name", metavar="M", help="Name of the model in --model-dir.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that answer.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that callers must send.")
+@click.option("--max-body-mb", type=click.FloatRange(0.001), default=16, show_default=True, help="Largest request.")
+@click.option("--max-instances", type=click.IntRange(1), default=100_000, show_default=True, help="Rows a request.")
+@click.option(
+    "--access-log-rate",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Share of the successful requests that are logged, as JSON lines on stderr; failures always are.",
+)
+@click.pass_context
+def serve(
+    ctx: click.Context,
+    host: str,
+    port: int | None,
+    model_dir: str | None,
+    model_name: str | None,
+    workers: int,
+    token_file: Path | None,
+    max_body_mb: float,
+    max_instances: int,
+    access_log_rate: float,
+) -> None:
+    """Answer predictions over HTTP: every model of the registry, or one bundle with --model-dir.
+
+    New versions, a new default version and deletions are followed without a restart. Prints one line with the address
+    on stdout once requests are answered.
+    """
+    import logging
+
+    from penstock.errors import UsageError
+    from penstock.serving.catalog import CatalogSource, FolderSource
+    from penstock.serving.exposure import read_token_file
+    from penstock.serving.limits import Limits
+    from penstock.serving.server import Server, ServerOptions
+    from penstock.settings import SERVING_REST_PORT
+
+    if (model_dir is None) != (model_name is None):
+        raise UsageError("--model-dir and --model-name go together: the folder of a bundle, and what to call its model")
+    logging.basicConfig(format="penstock: %(message)s", level=logging.INFO)
+    settings = settings_of(ctx)
+    server = Server(
+        ServerOptions(
+            host=host,
+            port=SERVING_REST_PORT if port is None else port,
+            workers=workers,
+            token=read_token_file(token_file) if token_file else settings.server_token,
+            access_log_rate=access_log_rate,
+            limits=Limits(body_bytes=int(max_body_mb * 1024 * 1024), instances=max_instances),
+        ),
+        ready=lambda url: click.echo(f"serving on {url}"),
+    )
+
+    def open_source() -> CatalogSource:
+        if model_dir is not None and model_name is not None:
+            return FolderSource(model_dir, model_name, project=settings.project)
+        from penstock.serving.registry_source import open_registry_source
+
+        return open_registry_source(settings)
+
+    server.run(open_source)
+    echo_note("stopped")

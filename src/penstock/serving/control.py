@@ -1,0 +1,85 @@
+"""What the server's parent and its workers tell each other, over a socket pair."""
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from penstock.serving.catalog import Catalog
+from penstock.serving.limits import Limits
+
+__all__ = ["Channel", "Configure", "FromWorker", "Ready", "Refresh", "ToWorker", "UseCatalog"]
+
+_LENGTH = struct.Struct("<I")
+
+
+class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """First to a worker: how to serve. token: what callers must send, None for no token."""
+
+    limits: Limits
+    token: str | None
+    access_log_rate: float
+
+
+class UseCatalog(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: serve this from now on."""
+
+    catalog: Catalog
+
+
+class Ready(msgspec.Struct, tag=True, frozen=True):
+    """From a worker: it takes requests."""
+
+
+class Refresh(msgspec.Struct, tag=True, frozen=True):
+    """From a worker: send the catalog as it is now, even if it has not changed."""
+
+
+ToWorker = Configure | UseCatalog
+FromWorker = Ready | Refresh
+
+Received = TypeVar("Received")
+
+
+class Channel(Generic[Received]):
+    """One end of the socket pair. `send` may be called from any thread, `receive` from one."""
+
+    def __init__(self, connection: socket.socket, kind: Any) -> None:
+        """kind: the type of the messages that come in."""
+        self._connection = connection
+        self._decoder: msgspec.msgpack.Decoder[Received] = msgspec.msgpack.Decoder(kind)
+        self._sending = threading.Lock()
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def send(self, message: ToWorker | FromWorker) -> None:
+        """Sends, or does nothing when the other end is gone: its `receive` end tells of that."""
+        content = msgspec.msgpack.encode(message)
+        with self._sending, suppress(OSError):
+            self._connection.sendall(_LENGTH.pack(len(content)) + content)
+
+    def receive(self) -> Received | None:
+        """The next message; None when the other end is gone."""
+        head = self._read(_LENGTH.size)
+        content = None if head is None else self._read(_LENGTH.unpack(head)[0])
+        return None if content is None else self._decoder.decode(content)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _read(self, size: int) -> bytes | None:
+        parts = []
+        while size:
+            try:
+                part = self._connection.recv(size)
+            except OSError:
+                return None
+            if not part:
+                return None
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)

@@ -1,0 +1,29 @@
+"""Is the server alive, and ready: `/healthz` for probes, `/` for KServe's. Also where paths end that nobody owns."""
+
+import orjson
+
+from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.refusals import Code, Refusal
+from penstock.serving.router import Handler, Once
+
+__all__ = ["PROBES", "Health"]
+
+PROBES = frozenset({"/", "/healthz"})
+"""Paths that are answered without a token: they say nothing of the models."""
+
+
+class Health:
+    """Owns every path, so it comes last. A worker takes requests only once it is ready."""
+
+    def owns(self, path: str) -> bool:
+        return True
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        exchange.respond(refusal.code.http_status, orjson.dumps({"error": refusal.message}), [*JSON, *refusal.headers])
+
+    def route(self, method: str, path: str) -> Handler:
+        if path not in PROBES:
+            raise Refusal(Code.NOT_FOUND, f"there is no {path} here; models are under /v1/models/NAME")
+        if method not in ("GET", "HEAD"):
+            raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is asked with GET, not {method}")
+        return Once(lambda exchange: exchange.respond(200, b'{"status":"alive"}'))

@@ -1,0 +1,180 @@
+"""A loaded version and the requests waiting for it: what waits together is run together, in one call of the graph."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from time import monotonic, perf_counter
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from penstock.data.columns import ColumnBatch, concatenate
+from penstock.errors import PenstockError
+from penstock.runtime.model import LoadedModel
+from penstock.runtime.rows import Row
+from penstock.serving.answers import Answers
+from penstock.serving.catalog import ServedVersion
+from penstock.serving.gateway import Exchange
+from penstock.serving.limits import Limits
+from penstock.serving.refusals import Code, Refusal, refusal_of
+
+__all__ = ["Ask", "Lane", "Respond"]
+
+# Longer calls run beside the main loop, which meanwhile takes in the requests of the next batch.
+_INLINE_LIMIT_S = 0.002
+_log = logging.getLogger(__name__)
+
+
+class Respond(Protocol):
+    """Gives an exchange rows `start` to `stop` of the answers, in the form of its protocol."""
+
+    def __call__(self, exchange: Exchange, answers: Answers, start: int, stop: int) -> None: ...
+
+
+class Ask:
+    """The instances of one request on their way through a graph.
+
+    rows or batch: the instances, as `RowReader` or `InstanceDecoder` read them. count: how many.
+    """
+
+    __slots__ = ("batch", "count", "exchange", "refuse", "respond", "rows")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        respond: Respond,
+        refuse: Callable[[Exchange, Refusal], None],
+        rows: list[Row] | None = None,
+        batch: ColumnBatch | None = None,
+    ) -> None:
+        self.exchange = exchange
+        self.respond = respond
+        self.refuse = refuse
+        self.rows = rows
+        self.batch = batch
+        self.count = len(rows) if rows is not None else batch.rows if batch is not None else 0
+
+
+class Lane:
+    """`ask` and `flush` are for the main loop's thread."""
+
+    def __init__(
+        self,
+        version: ServedVersion,
+        model: LoadedModel,
+        *,
+        model_name: str,
+        limits: Limits,
+        pool: ThreadPoolExecutor,
+        post: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """pool: where long calls run. post: has a call run in the main loop's thread."""
+        self.version = version
+        self.model = model
+        self.model_name = model_name
+        self._limits = limits
+        self._pool = pool
+        self._post = post
+        self._queue: deque[Ask] = deque()
+        self._is_busy = False
+        self._row_cost_s = 0.0
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._queue)
+
+    def ask(self, ask: Ask) -> None:
+        """Queues a request for the next `flush`. Raises Refusal when too many wait or it is too large."""
+        if ask.count > self._limits.instances:
+            raise Refusal(
+                Code.INVALID_ARGUMENT,
+                f"the request has {ask.count:,} instances; at most {self._limits.instances:,} are taken at once",
+            )
+        if len(self._queue) >= self._limits.queue:
+            raise Refusal(
+                Code.RESOURCE_EXHAUSTED,
+                f"{len(self._queue):,} requests wait for version {self.version.number} of {self.model_name}; "
+                "try again in a second",
+                retry_after_s=1,
+            )
+        self._queue.append(ask)
+
+    def flush(self) -> None:
+        """Runs what waits: at once if that is quick, else beside the loop."""
+        while self._queue and not self._is_busy:
+            asks, rows = self._next_batch()
+            if not asks:
+                continue
+            if self._row_cost_s * rows < _INLINE_LIMIT_S:
+                self._run(asks, rows)
+            else:
+                self._is_busy = True
+                self._pool.submit(self._run_aside, asks, rows)
+
+    def _next_batch(self) -> tuple[list[Ask], int]:
+        """Requests of up to `batch_rows` rows together, at least one; those that waited too long get told."""
+        asks: list[Ask] = []
+        rows = 0
+        overdue = monotonic() - self._limits.deadline_s
+        while self._queue and (not asks or rows + self._queue[0].count <= self._limits.batch_rows):
+            ask = self._queue.popleft()
+            if ask.exchange.started < overdue:
+                late = f"the request waited for more than {self._limits.deadline_s:g} s"
+                ask.refuse(ask.exchange, Refusal(Code.DEADLINE_EXCEEDED, late))
+                continue
+            asks.append(ask)
+            rows += ask.count
+        return asks, rows
+
+    def _run_aside(self, asks: list[Ask], rows: int) -> None:
+        try:
+            self._run(asks, rows)
+        finally:
+            self._post(self._free)
+
+    def _free(self) -> None:
+        self._is_busy = False
+        self.flush()
+
+    def _run(self, asks: list[Ask], rows: int) -> None:
+        started = perf_counter()
+        try:
+            answers = Answers(self._outputs(asks))
+        except Exception as error:
+            self._run_failed(asks, error)
+            return
+        position = 0
+        for ask in asks:
+            stop = position + ask.count
+            exchange = ask.exchange
+            exchange.version = self.version
+            exchange.rows = ask.count
+            try:
+                ask.respond(exchange, answers, position, stop)
+            except Exception as error:
+                if not isinstance(error, Refusal | PenstockError):
+                    _log.exception("an answer could not be written")
+                ask.refuse(exchange, refusal_of(error))
+            position = stop
+        cost_s = (perf_counter() - started) / rows
+        self._row_cost_s += 0.1 * (cost_s - self._row_cost_s)
+
+    def _run_failed(self, asks: list[Ask], error: Exception) -> None:
+        """Nobody's request fails for a neighbour's: each is run by itself."""
+        if len(asks) > 1:
+            for ask in asks:
+                self._run([ask], ask.count)
+            return
+        if not isinstance(error, PenstockError):
+            _log.error("a prediction failed", exc_info=error)
+        asks[0].refuse(asks[0].exchange, refusal_of(error))
+
+    def _outputs(self, asks: Sequence[Ask]) -> dict[str, NDArray[Any]]:
+        plain = [ask.rows for ask in asks if ask.rows is not None]
+        if len(plain) == len(asks):
+            return self.model.predict_rows(plain[0] if len(plain) == 1 else list(chain.from_iterable(plain)))
+        batches = [ask.batch or self.model.rows.batch(ask.rows or []) for ask in asks]
+        return self.model.predict(concatenate(batches) if len(batches) > 1 else batches[0])

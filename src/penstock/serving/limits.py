@@ -1,0 +1,26 @@
+"""What one request may ask for, and how long anything may take."""
+
+import msgspec
+
+__all__ = ["Limits"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a prediction server.
+
+    body_bytes: of a request; a larger one is refused before it is read.
+    body_timeout_s: for a caller to send headers, and again to send the body.
+    instances: rows of one request.
+    queue: requests that may wait for one version of a model; more are told to come back (429).
+    deadline_s: a request that has waited longer gets 504 in place of a late answer.
+    batch_rows: rows run together in one call of a graph.
+    loaded_versions: versions kept in memory by a worker; the one asked longest ago makes room.
+    """
+
+    body_bytes: int = 16 * 1024 * 1024
+    body_timeout_s: float = 30.0
+    instances: int = 100_000
+    queue: int = 1024
+    deadline_s: float = 30.0
+    batch_rows: int = 4096
+    loaded_versions: int = 100

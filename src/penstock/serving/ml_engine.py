@@ -1,0 +1,81 @@
+"""ML Engine's online prediction: `projects/P/models/M[/versions/V]:predict`, V a version's name.
+
+Outputs are always objects keyed by output name, and errors objects with code, message and status.
+"""
+
+import re
+
+import orjson
+
+from penstock.errors import did_you_mean
+from penstock.serving.answers import Answers
+from penstock.serving.catalog import ServedModel, ServedVersion
+from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.lanes import Lane
+from penstock.serving.predicting import OnVersion, ask_to_predict
+from penstock.serving.refusals import Code, Refusal
+from penstock.serving.router import Handler
+from penstock.serving.service import Service
+
+__all__ = ["MLEngine"]
+
+_PATH = re.compile(
+    r"/v1/projects/(?P<project>[^/:]+)/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+))?:predict"
+)
+
+
+class MLEngine:
+    """Owns `/v1/projects/`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def owns(self, path: str) -> bool:
+        return path.startswith("/v1/projects/")
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        status = refusal.code.http_status
+        error = {"code": status, "message": refusal.message, "status": refusal.code.rpc_name}
+        exchange.respond(status, orjson.dumps({"error": error}), [*JSON, *refusal.headers])
+
+    def route(self, method: str, path: str) -> Handler:
+        found = _PATH.fullmatch(path)
+        if found is None:
+            raise Refusal(
+                Code.NOT_FOUND,
+                f"there is no {path} here; a prediction server answers projects/P/models/M[/versions/V]:predict",
+            )
+        if method != "POST":
+            raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is asked with POST, not {method}")
+        model, version = self._target(found)
+
+        def predict(lane: Lane, exchange: Exchange) -> None:
+            ask_to_predict(lane, exchange, self, rows=_respond)
+
+        return OnVersion(self._service, self, model_name=model.name, version=version, do=predict)
+
+    def _target(self, path: re.Match[str]) -> tuple[ServedModel, ServedVersion]:
+        """The version that a path means. Raises Refusal."""
+        service = self._service
+        if path["project"] != service.project:
+            raise Refusal(
+                Code.NOT_FOUND, f"project {path['project']!r} is not served here; this server has {service.project!r}"
+            )
+        model = service.model(path["model"])
+        if model is None:
+            hint = did_you_mean(path["model"], service.model_names)
+            raise Refusal(Code.NOT_FOUND, f"there is no model {path['model']!r} in project {service.project}{hint}")
+        wanted = path["version"]
+        if wanted is None and model.default is None:
+            raise Refusal(Code.NOT_FOUND, f"model {model.name!r} has no versions yet")
+        for version in model.versions:
+            if wanted in (version.name, str(version.number)) or (wanted is None and version.number == model.default):
+                return model, version
+        names = [version.name for version in model.versions]
+        raise Refusal(
+            Code.NOT_FOUND, f"model {model.name!r} has no version {wanted!r}{did_you_mean(str(wanted), names)}"
+        )
+
+
+def _respond(exchange: Exchange, answers: Answers, start: int, stop: int) -> None:
+    exchange.respond(200, b'{"predictions": ' + answers.rows(start, stop, bare=False) + b"}")

@@ -1,0 +1,112 @@
+"""What every protocol's predict handler does: load the version, read the request, queue it, answer or refuse."""
+
+from collections.abc import Callable
+from functools import partial
+
+from penstock.runtime.rows import NotPlain
+from penstock.runtime.values import shorten
+from penstock.serving.catalog import ServedVersion
+from penstock.serving.gateway import Exchange
+from penstock.serving.json_reader import read_json
+from penstock.serving.lanes import Ask, Lane, Respond
+from penstock.serving.refusals import Code, Refusal, refusal_of
+from penstock.serving.router import WireProtocol
+from penstock.serving.service import Service
+
+__all__ = ["SIGNATURE_NAME", "OnVersion", "ask_to_predict", "check_signature_name", "list_under", "read_object"]
+
+SIGNATURE_NAME = "serving_default"
+
+OnLane = Callable[[Lane, Exchange], None]
+"""Has an exchange answered by a loaded version. May raise whatever `refusal_of` knows."""
+
+
+class OnVersion:
+    """A handler that calls `do` with its version loaded. What it raises is refused in the protocol's shape."""
+
+    is_lasting = True
+
+    def __init__(
+        self, service: Service, protocol: WireProtocol, *, model_name: str, version: ServedVersion, do: OnLane
+    ) -> None:
+        self._service = service
+        self._protocol = protocol
+        self._model_name = model_name
+        self._version = version
+        self._do = do
+
+    def __call__(self, exchange: Exchange) -> None:
+        lane = self._service.lane(self._version)
+        if lane is not None:
+            self._do(lane, exchange)
+        else:
+            self._service.with_lane(self._model_name, self._version, partial(self._loaded, exchange))
+
+    def _loaded(self, exchange: Exchange, lane: Lane | Refusal) -> None:
+        if isinstance(lane, Lane):
+            try:
+                self._do(lane, exchange)
+            except Exception as error:
+                self._protocol.refuse(exchange, refusal_of(error))
+        elif exchange.is_second_try:
+            self._protocol.refuse(exchange, lane)
+        else:
+            # The version may just have been deleted, and another be the default by now.
+            exchange.is_second_try = True
+            self._service.after_refresh(partial(self._try_again, exchange))
+
+    def _try_again(self, exchange: Exchange) -> None:
+        try:
+            self._protocol.route(exchange.method, exchange.path)(exchange)
+        except Exception as error:
+            self._protocol.refuse(exchange, refusal_of(error))
+
+
+def ask_to_predict(
+    lane: Lane, exchange: Exchange, protocol: WireProtocol, *, rows: Respond, columns: Respond | None = None
+) -> None:
+    """Queues what is under `instances`, or under `inputs` where the protocol knows the column form.
+
+    rows, columns: how to answer each form. Raises Refusal or InstanceError.
+    """
+    try:
+        plain = lane.model.rows.read(exchange.body)
+    except NotPlain:
+        request = read_object(exchange.body)
+        check_signature_name(request)
+        if columns is not None and "inputs" in request:
+            if "instances" in request:
+                raise Refusal(Code.INVALID_ARGUMENT, "Not supporting both 'instances' and 'inputs' keys") from None
+            respond, batch = columns, lane.model.decode_columns(request["inputs"])
+        else:
+            wanted = "'instances'" if columns is None else "'inputs' or 'instances'"
+            respond, batch = rows, lane.model.decode(list_under("instances", request, missing=f"Missing {wanted} key"))
+        lane.ask(Ask(exchange, respond=respond, refuse=protocol.refuse, batch=batch))
+    else:
+        lane.ask(Ask(exchange, respond=rows, refuse=protocol.refuse, rows=plain))
+
+
+def list_under(key: str, request: dict[str, object], *, missing: str) -> list[object]:
+    """The list under this key. Raises Refusal, with the message `missing` when there is no such key."""
+    if key not in request:
+        raise Refusal(Code.INVALID_ARGUMENT, missing)
+    values = request[key]
+    if not isinstance(values, list):
+        raise Refusal(Code.INVALID_ARGUMENT, f"'{key}' is {shorten(values)}; expected a list of one value a row")
+    return values
+
+
+def check_signature_name(request: dict[str, object]) -> None:
+    """Raises Refusal when the request names a signature; every model has the one."""
+    name = request.get("signature_name")
+    if name not in (None, "", SIGNATURE_NAME):
+        told = name if isinstance(name, str) else shorten(name)
+        raise Refusal(Code.INVALID_ARGUMENT, f'Serving signature name: "{told}" not found in signature def')
+
+
+def read_object(body: bytes) -> dict[str, object]:
+    """The JSON object in a body. Raises Refusal."""
+    request = read_json(body)
+    if not isinstance(request, dict):
+        raise Refusal(Code.INVALID_ARGUMENT, f"the body is {shorten(request)}; expected a JSON object")
+    return request

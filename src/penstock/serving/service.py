@@ -1,0 +1,159 @@
+"""The core behind every protocol: the catalog, versions loaded when asked, their lanes. Knows no wire format."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+from penstock.errors import PenstockError
+from penstock.runtime.model import LoadedModel, load_model
+from penstock.serving.catalog import Catalog, ServedModel, ServedVersion
+from penstock.serving.lanes import Lane
+from penstock.serving.limits import Limits
+from penstock.serving.refusals import Code, Refusal
+
+__all__ = ["Service", "Then"]
+
+Then = Callable[[Lane | Refusal], None]
+"""What to do once a version is loaded, or cannot be."""
+
+_LOAD_AGAIN_AFTER_S = 10.0
+_CATALOG_WAIT_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """Follows the catalog; loads versions when first asked and drops those asked longest ago.
+
+    All methods are for the main loop's thread. Only loading, and calls of slow graphs, happen elsewhere.
+    """
+
+    def __init__(
+        self, limits: Limits, *, post: Callable[[Callable[[], None]], None], refresh: Callable[[], None]
+    ) -> None:
+        """post: has a call run in the main loop's thread. refresh: asks for the catalog; `update` gets it."""
+        self.limits = limits
+        self.catalog: Catalog | None = None
+        self.catalog_changes = 0
+        self._post = post
+        self._refresh = refresh
+        self._models: dict[str, ServedModel] = {}
+        self._lanes: OrderedDict[int, Lane] = OrderedDict()
+        self._loading: dict[int, list[Then]] = {}
+        self._failures: dict[int, tuple[float, Refusal]] = {}
+        self._parked: list[tuple[float, Callable[[], None]]] = []
+        self._loaders = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._runners = ThreadPoolExecutor(4, thread_name_prefix="run")
+        self._asked: set[Lane] = set()
+
+    @property
+    def project(self) -> str:
+        return self.catalog.project if self.catalog else ""
+
+    def update(self, catalog: Catalog) -> None:
+        """Serves this catalog from now on. A version it no longer names is dropped after the answers it owes."""
+        self.catalog = catalog
+        self.catalog_changes += 1
+        self._models = {model.name: model for model in catalog.models}
+        known = {version.id for model in catalog.models for version in model.versions}
+        for gone in [key for key in self._lanes if key not in known]:
+            del self._lanes[gone]
+        self._failures = {key: failure for key, failure in self._failures.items() if key in known}
+        if len(catalog.models) <= self.limits.loaded_versions:
+            for model in catalog.models:
+                for version in model.versions:
+                    if version.number == model.default:
+                        self.with_lane(model.name, version, lambda _: None)
+        parked, self._parked = self._parked, []
+        for _, call in parked:
+            call()
+
+    def model(self, name: str) -> ServedModel | None:
+        return self._models.get(name)
+
+    @property
+    def model_names(self) -> list[str]:
+        return list(self._models)
+
+    def failure(self, version: ServedVersion) -> Refusal | None:
+        """Why a version could not be loaded, if that was tried."""
+        failed = self._failures.get(version.id)
+        return failed[1] if failed else None
+
+    def lane(self, version: ServedVersion) -> Lane | None:
+        """The version, if it is loaded."""
+        lane = self._lanes.get(version.id)
+        if lane is not None:
+            self._lanes.move_to_end(version.id)
+            self._asked.add(lane)
+        return lane
+
+    def with_lane(self, model_name: str, version: ServedVersion, then: Then) -> None:
+        """Calls `then` with the version, once it is loaded."""
+        lane = self.lane(version)
+        if lane is not None:
+            then(lane)
+            return
+        failed = self._failures.get(version.id)
+        if failed is not None and monotonic() - failed[0] < _LOAD_AGAIN_AFTER_S:
+            then(failed[1])
+        elif version.id in self._loading:
+            self._loading[version.id].append(then)
+        else:
+            self._loading[version.id] = [then]
+            self._loaders.submit(self._load, model_name, version)
+
+    def after_refresh(self, call: Callable[[], None]) -> None:
+        """Calls once the newest catalog is here: for requests that met a version on its way out."""
+        self._parked.append((monotonic() + _CATALOG_WAIT_S, call))
+        self._refresh()
+
+    def flush(self) -> None:
+        """Runs what was asked in this turn."""
+        if self._asked:
+            for lane in self._asked:
+                lane.flush()
+            self._asked.clear()
+
+    def heartbeat(self) -> None:
+        """Lets requests go on that waited too long for a catalog."""
+        now = monotonic()
+        overdue = [call for until, call in self._parked if until < now]
+        self._parked = [(until, call) for until, call in self._parked if until >= now]
+        for call in overdue:
+            call()
+
+    def close(self) -> None:
+        self._loaders.shutdown(wait=False, cancel_futures=True)
+        self._runners.shutdown(wait=False, cancel_futures=True)
+
+    def _load(self, model_name: str, version: ServedVersion) -> None:
+        """In the loader's thread."""
+        try:
+            loaded: LoadedModel | Refusal = load_model(version.bundle_uri)
+        except PenstockError as error:
+            loaded = Refusal(Code.UNAVAILABLE, f"version {version.number} of {model_name} cannot be loaded: {error}")
+        except Exception as error:
+            _log.exception("version %s of %s cannot be loaded", version.number, model_name)
+            loaded = Refusal(Code.UNAVAILABLE, f"version {version.number} of {model_name} cannot be loaded: {error}")
+        self._post(lambda: self._take(model_name, version, loaded))
+
+    def _take(self, model_name: str, version: ServedVersion, loaded: LoadedModel | Refusal) -> None:
+        waiting = self._loading.pop(version.id)
+        if isinstance(loaded, Refusal):
+            _log.warning("%s", loaded.message)
+            self._failures[version.id] = (monotonic(), loaded)
+            for then in waiting:
+                then(loaded)
+            return
+        self._failures.pop(version.id, None)
+        lane = Lane(version, loaded, model_name=model_name, limits=self.limits, pool=self._runners, post=self._post)
+        model = self._models.get(model_name)
+        if model is not None and any(known.id == version.id for known in model.versions):
+            self._lanes[version.id] = lane
+            while len(self._lanes) > self.limits.loaded_versions:
+                self._lanes.popitem(last=False)
+        self._asked.add(lane)
+        for then in waiting:
+            then(lane)

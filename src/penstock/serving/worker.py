@@ -1,0 +1,112 @@
+"""A worker process: answers the requests of one listening socket until its parent or a signal tells it to stop."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+
+from penstock.serving.access import Access
+from penstock.serving.access_log import AccessLog
+from penstock.serving.catalog import Catalog
+from penstock.serving.control import Channel, Configure, Ready, Refresh, ToWorker, UseCatalog
+from penstock.serving.gateway import Exchange, Gateway
+from penstock.serving.health import Health
+from penstock.serving.loop import MainLoop
+from penstock.serving.ml_engine import MLEngine
+from penstock.serving.router import Router
+from penstock.serving.service import Service
+from penstock.serving.tf_serving import TensorFlowServing
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """Puts gateway, loop, service and protocols together."""
+
+    def __init__(self, settings: Configure, listener: socket.socket, channel: Channel[ToWorker]) -> None:
+        self._listener = listener
+        self._channel = channel
+        self._loop = MainLoop()
+        self._service = Service(settings.limits, post=self._loop.post, refresh=lambda: channel.send(Refresh()))
+        protocols = (MLEngine(self._service), TensorFlowServing(self._service), Health())
+        self._router = Router(self._service, protocols)
+        self._log = AccessLog(sys.stderr.fileno(), rate=settings.access_log_rate)
+        self._gateway = Gateway(
+            arrived=self._loop.arrive,
+            admit=Access(settings.token).admit,
+            body_limit_bytes=settings.limits.body_bytes,
+            body_timeout_s=settings.limits.body_timeout_s,
+        )
+        self._is_serving = False
+
+    def run(self) -> None:
+        """Until SIGTERM, or until the parent is gone; open requests are finished first."""
+        signal.signal(signal.SIGTERM, self._stop_on_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+        threading.Thread(target=self._follow_parent, name="parent", daemon=True).start()
+        self._loop.run(turn=self._turn, heartbeat=self._heartbeat)
+        self._service.close()
+
+    def _turn(self, exchanges: list[Exchange]) -> None:
+        dispatch = self._router.dispatch
+        for exchange in exchanges:
+            dispatch(exchange)
+        self._service.flush()
+        answered = self._gateway.answered
+        if answered:
+            self._log.record([answered.popleft() for _ in range(len(answered))])
+
+    def _heartbeat(self) -> None:
+        self._gateway.sweep()
+        self._service.heartbeat()
+
+    def _follow_parent(self) -> None:
+        while (message := self._channel.receive()) is not None:
+            if isinstance(message, UseCatalog):
+                self._loop.post(partial(self._use, message.catalog))
+        self._loop.post(self._stop)
+
+    def _use(self, catalog: Catalog) -> None:
+        self._service.update(catalog)
+        if not self._is_serving:
+            self._is_serving = True
+            self._gateway.start(self._listener, stopped=self._loop.stop)
+            self._channel.send(Ready())
+
+    def _stop_on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._loop.post(self._stop)
+
+    def _stop(self) -> None:
+        if self._is_serving:
+            self._gateway.stop()
+        else:
+            self._loop.stop()
+
+
+def main(arguments: list[str]) -> None:
+    """Runs a worker. arguments: the file descriptors of the listening socket and of the parent's channel."""
+    listener_fd, channel_fd = map(int, arguments)
+    _yield_to_running_threads()
+    channel: Channel[ToWorker] = Channel(socket.socket(fileno=channel_fd), ToWorker)
+    settings = channel.receive()
+    if isinstance(settings, Configure):
+        Worker(settings, socket.socket(fileno=listener_fd), channel).run()
+
+
+def _yield_to_running_threads() -> None:
+    """Has Linux not interrupt a running thread when another of this worker wakes up.
+
+    Granian's threads and the main loop hand every request to each other. Letting each finish what it has collected
+    halves the context switches: 35,800 to 68,500 echoed requests a second on one core.
+    """
+    if hasattr(os, "sched_setscheduler"):
+        with suppress(OSError):  # a sandbox may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
