@@ -12,7 +12,7 @@ __all__ = ["NEVER_SEEN", "hostile_rows", "synthetic_rows"]
 
 NEVER_SEEN = "never seen in training \u2603"
 
-_YEAR_US = 365_242_500 * 86_400_000
+_YEAR_US = 31_556_952_000_000  # 365.2425 days, in microseconds
 
 
 def hostile_rows(batch: ColumnBatch, *, seed: int = 0) -> ColumnBatch:
