@@ -50,7 +50,8 @@ if ! { [ -f "$stamp" ] && works && "$venv/bin/uv" --version >/dev/null 2>&1; }; 
 fi
 rm -f "$stamp"
 echo "environment: installing requirements/$want.txt" >&2
-"$venv/bin/uv" pip sync --quiet --python "$venv/bin/python" --require-hashes requirements/uv.txt "requirements/$want.txt"
+# Compiled at once: an environment with PYTHONDONTWRITEBYTECODE would else compile Keras anew at every start.
+"$venv/bin/uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" --require-hashes requirements/uv.txt "requirements/$want.txt"
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 echo "$PWD/src" > "$site/penstock.pth"
 cat > "$venv/bin/penstock" <<RUN

@@ -72,7 +72,7 @@ def _show(step: "DemoStep") -> None:
 
 
 def _show_table(step: "Explored") -> None:
-    from penstock.console.profile_view import profile_text
+    from penstock.data.profile_text import profile_text
     from penstock.data.schema import DataType
 
     click.secho(f"1 · Explore {step.path}", bold=True)

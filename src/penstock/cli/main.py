@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("penstock.cli.data:data", "Profile, check, preview and prepare tables."),
     "train": ("penstock.cli.train:train", "Train an experiment; register the result."),
     "local": ("penstock.cli.local:local", "Train or predict in this process."),
+    "jobs": ("penstock.cli.jobs:jobs", "Submit, list, describe, cancel jobs; read their logs."),
     "models": ("penstock.cli.models:models", "Create, list, describe and delete models."),
     "versions": ("penstock.cli.versions:versions", "Create, list, describe and delete versions of a model."),
     "serve": ("penstock.cli.serve:serve", "Answer predictions over HTTP."),
@@ -58,16 +59,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
 )
 @click.version_option(__version__, prog_name="penstock")
 @click.option("--project", metavar="P", help="Owner of models and jobs (PENSTOCK_PROJECT, default local).")
-@click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure; may stand anywhere.")
 @click.pass_context
-def penstock(ctx: click.Context, project: str | None, debug: bool) -> None:
+def penstock(ctx: click.Context, project: str | None, debug: bool) -> None:  # noqa: ARG001 - main() takes it out
     """From a raw table to a live prediction service."""
-    ctx.obj = {"project": project, "debug": debug}
+    ctx.obj = {"project": project}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line. Exits 0 when done, 1 when it failed, 2 on misuse, 130 on Ctrl-C."""
-    words = sys.argv[1:] if arguments is None else arguments
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    wants_traceback = _take_debug(words)
     try:
         status = penstock.main(words, prog_name="penstock", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -78,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except PenstockError as error:
-        if "--debug" in words:
+        if wants_traceback:
             raise
         _say(str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
@@ -88,6 +90,15 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _take_debug(words: list[str]) -> bool:
+    """Takes `--debug` out of the words; those after `--` are a trainer's own."""
+    own = words[: words.index("--")] if "--" in words else words
+    if "--debug" not in own:
+        return False
+    words.remove("--debug")
+    return True
 
 
 def _say(message: str) -> None:

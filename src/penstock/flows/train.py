@@ -162,7 +162,7 @@ def _feature_columns(
     rest = features.select(tuple(one.column for one in treatments if one.kind == AUTO))
     if not rest.arrays:
         return tuple(explicit)
-    chosen = automatic_columns(rest.schema, gather_statistics([rest]), label)
+    chosen = automatic_columns(gather_statistics([rest]), label=label)
     for message in chosen.notices:
         note(message)
     return (*explicit, *chosen.columns)
