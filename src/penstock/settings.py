@@ -29,6 +29,10 @@ class Settings:
     threads: bound on compute threads (`PENSTOCK_THREADS`, default: all cores).
     server_url: prediction server that clients talk to (`PENSTOCK_SERVER_URL`).
     token: bearer token that clients send (`PENSTOCK_TOKEN`), None for none.
+    server_token: bearer token that a prediction server asks for (`PENSTOCK_SERVER_TOKEN`), None for none.
+    job_slots: jobs that run at once on this machine (`PENSTOCK_JOB_SLOTS`, default: half of its cores).
+    job_grace_s: seconds that a cancelled job has to save its work (`PENSTOCK_JOB_GRACE_S`).
+    ray_address: Ray cluster that jobs go to (`PENSTOCK_RAY_ADDRESS`), None for this machine.
     """
 
     home: Path
@@ -39,6 +43,10 @@ class Settings:
     threads: int
     server_url: str
     token: str | None
+    server_token: str | None
+    job_slots: int
+    job_grace_s: int
+    ray_address: str | None
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -59,6 +67,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         threads=_positive_int(env, "PENSTOCK_THREADS", os.cpu_count() or 1),
         server_url=env.get("PENSTOCK_SERVER_URL") or f"http://127.0.0.1:{SERVING_REST_PORT}",
         token=env.get("PENSTOCK_TOKEN") or None,
+        server_token=env.get("PENSTOCK_SERVER_TOKEN") or None,
+        job_slots=_positive_int(env, "PENSTOCK_JOB_SLOTS", max(1, (os.cpu_count() or 1) // 2)),
+        job_grace_s=_positive_int(env, "PENSTOCK_JOB_GRACE_S", 10),
+        ray_address=env.get("PENSTOCK_RAY_ADDRESS") or None,
     )
 
 
