@@ -1,6 +1,8 @@
 """What every test shares: a home of its own, and the data that lies beside the checkout where there is some."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -60,6 +62,50 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture(scope="session")
+def prediction_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The address of a real `penstock serve`, whose model "houses" answers 1000 * RM + TAX; TAX may be missing."""
+    from onnx import TensorProto
+
+    from penstock.export.graph import GraphBuilder
+    from penstock.flows.publish import publish
+
+    folder = tmp_path_factory.mktemp("served")
+    graph = GraphBuilder()
+    scaled = graph.node("Mul", [graph.input("RM", DataType.FLOAT), graph.constant([1000.0], "float64")])
+    total = graph.node("Add", [scaled, graph.input("TAX", DataType.FLOAT)])
+    graph.output("predictions", graph.cast(total, TensorProto.FLOAT), TensorProto.FLOAT, (None, 1))
+    columns = (
+        Column(name="RM", type=DataType.FLOAT),
+        Column(name="TAX", type=DataType.INTEGER, nullable=True),
+    )
+    with BundleWriter(str(folder / "bundle")) as writer:
+        writer.write("model.onnx", graph.build().SerializeToString())
+        writer.publish(
+            Manifest(
+                format_version=FORMAT_VERSION,
+                kind=BundleKind.TRAINED,
+                task=Task.REGRESSION,
+                signature=Signature(
+                    inputs=columns, outputs=(OutputTensor(name="predictions", dtype="float32", shape=(None, 1)),)
+                ),
+                graph_inputs=columns,
+                created="2026-11-23T12:00:00Z",
+                operator_domains=graph.operator_domains,
+            )
+        )
+    environ = {**os.environ, "PENSTOCK_HOME": str(folder / "home")}
+    publish(str(folder / "bundle"), model="houses", settings=load_settings(environ))
+    command = [sys.executable, "-m", "penstock.cli.main", "serve", "--port", "0"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().split()[-1]
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
 
 
 @pytest.fixture(scope="session")

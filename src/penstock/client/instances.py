@@ -4,7 +4,7 @@ import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from penstock.errors import InstanceError
 
@@ -18,12 +18,12 @@ class DataFrameLike(Protocol):
     """What a pandas DataFrame is recognised by; this module does not import pandas."""
 
     @property
-    def columns(self) -> Iterable[Any]: ...
+    def columns(self) -> Any: ...
 
-    def to_dict(self, orient: str) -> Any: ...
+    def to_dict(self, orient: Literal["records"], /) -> Any: ...
 
 
-Instances = Sequence[object] | Mapping[str, Sequence[object]] | DataFrameLike
+Instances = Sequence[object] | Mapping[str, Iterable[object]] | DataFrameLike
 """Rows as a list of objects, as columns by name, or as a DataFrame."""
 
 
