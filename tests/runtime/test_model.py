@@ -3,10 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.runtime.bundles import linear_bundle, mixed_bundle
+from onnx import TensorProto
+from tests.runtime.bundles import linear_bundle, mixed_bundle, write
 
-from penstock.data.schema import Column, DataType
+from penstock.bundle.manifest import OutputTensor, Signature
+from penstock.data.recipe.projection import filtered, with_columns
+from penstock.data.recipe.row_program import RowProgram
+from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import BundleError, NotFoundError
+from penstock.export.graph import GraphBuilder
 from penstock.runtime.model import load_model
 
 
@@ -75,3 +80,48 @@ def test_an_altered_graph_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no folder"):
         load_model(str(tmp_path / "nowhere"))
+
+
+def test_a_recipe_is_applied_before_the_graph(tmp_path: Path) -> None:
+    sent = Schema((Column(name="metres", type=DataType.FLOAT),))
+    program = RowProgram(sent, [with_columns(sent, {"feet": "metres * 3.28084"})]).narrowed(["feet"])
+    bundle = feet_bundle(tmp_path / "bundle", program)
+    model = load_model(bundle)
+    assert model.predict(model.decode([{"metres": 100.0}]))["predictions"].tolist() == [[pytest.approx(656.168)]]
+    rows = model.rows.read(b'{"instances": [{"metres": 100}, {"metres": 0}]}')
+    assert model.predict_rows(rows)["predictions"].tolist() == [[pytest.approx(656.168)], [0.0]]
+
+
+def test_a_recipe_that_drops_rows_or_does_not_fit_is_refused(tmp_path: Path) -> None:
+    sent = Schema((Column(name="metres", type=DataType.FLOAT),))
+    feet = RowProgram(sent, [with_columns(sent, {"feet": "metres * 3.28084"})])
+    dropping = RowProgram(sent, [filtered(sent, "metres > 0"), with_columns(sent, {"feet": "metres * 3.28084"})])
+    with pytest.raises(BundleError, match="drops rows"):
+        load_model(feet_bundle(tmp_path / "dropping", dropping))
+    with pytest.raises(BundleError, match="does not yield 'feet'"):
+        load_model(feet_bundle(tmp_path / "other", feet.narrowed(["metres"])))
+
+
+def feet_bundle(folder: Path, program: RowProgram) -> str:
+    """Doubles `feet`, behind this recipe."""
+    graph = GraphBuilder()
+    doubled = graph.node("Mul", [graph.input("feet", DataType.FLOAT), graph.constant(2.0)])
+    graph.output("predictions", doubled, TensorProto.DOUBLE, (None, 1))
+    output = OutputTensor(name="predictions", dtype="float64", shape=(None, 1))
+    return write(
+        folder,
+        graph,
+        Signature(inputs=program.input_schema.columns, outputs=(output,)),
+        graph_inputs=(Column(name="feet", type=DataType.FLOAT),),
+        files={"recipe.json": program.to_json()},
+    )
+
+
+def test_an_output_without_rows_is_refused(tmp_path: Path) -> None:
+    graph = GraphBuilder()
+    total = graph.node("ReduceSum", [graph.input("x", DataType.FLOAT)], keepdims=0)
+    graph.output("predictions", total, TensorProto.DOUBLE, ())
+    output = OutputTensor(name="predictions", dtype="float64", shape=())
+    signature = Signature(inputs=(Column(name="x", type=DataType.FLOAT),), outputs=(output,))
+    with pytest.raises(BundleError, match=r"output 'predictions' .* has the shape \[\] for one row"):
+        load_model(write(tmp_path / "bundle", graph, signature))

@@ -118,7 +118,13 @@ class LoadedModel:
     def _warm_up(self) -> None:
         """One prediction of one row, so that the first caller does not pay for allocations."""
         schema = Schema(self.manifest.signature.inputs)
-        self.predict(ColumnBatch(schema, {column.name: _neutral(column) for column in schema}))
+        outputs = self.predict(ColumnBatch(schema, {column.name: _neutral(column) for column in schema}))
+        for name, array in outputs.items():
+            if array.ndim == 0 or len(array) != 1:
+                raise BundleError(
+                    f"output {name!r} of {GRAPH_NAME} in {self.uri} has the shape {list(array.shape)} for one row; "
+                    "expected the rows as its first dimension"
+                )
 
 
 def load_model(uri: str, *, threads: int = 1) -> LoadedModel:
@@ -129,7 +135,9 @@ def load_model(uri: str, *, threads: int = 1) -> LoadedModel:
     """
     manifest = read_manifest(uri)
     graph = _checked_file(uri, manifest, GRAPH_NAME)
-    recipe = _recipe(_checked_file(uri, manifest, RECIPE_NAME)) if RECIPE_NAME in manifest.files else None
+    recipe = None
+    if RECIPE_NAME in manifest.files:
+        recipe = _recipe(uri, manifest, _checked_file(uri, manifest, RECIPE_NAME))
     return LoadedModel(uri, manifest, graph=graph, recipe=recipe, threads=threads)
 
 
@@ -146,8 +154,19 @@ def _checked_file(uri: str, manifest: Manifest, name: str) -> bytes:
     return content
 
 
-def _recipe(_: bytes) -> RowTransform:
-    raise BundleError("recipes are not read yet")
+def _recipe(uri: str, manifest: Manifest, content: bytes) -> RowTransform:
+    # Here, because most bundles have no recipe and its expressions take a tenth of a second to import.
+    from penstock.data.recipe.row_program import RowProgram
+
+    program = RowProgram.from_json(content)
+    if not program.keeps_rows:
+        raise BundleError(f"{RECIPE_NAME} of {uri} drops rows; in front of a model every row needs an answer")
+    if program.input_schema.columns != manifest.signature.inputs:
+        raise BundleError(f"{RECIPE_NAME} of {uri} does not take the inputs that bundle.json names")
+    missing = [column.name for column in manifest.graph_inputs if column.name not in program.output_schema]
+    if missing:
+        raise BundleError(f"{RECIPE_NAME} of {uri} does not yield {missing[0]!r}, which {GRAPH_NAME} takes")
+    return program
 
 
 def _session(uri: str, graph: bytes, threads: int) -> Any:
