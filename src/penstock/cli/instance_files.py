@@ -86,7 +86,7 @@ def _json_lines(name: str, text: str) -> Iterator[tuple[int, Any]]:
     lines = text.rstrip().split("\n")
     if lines == [""]:
         return
-    if lines[0].strip() == "[" or (len(lines) == 1 and lines[0].startswith("[{")):
+    if _is_one_array(text):
         raise DataError(f"{name} holds one JSON array; expected an object a line: jq -c '.[]' makes them")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -97,6 +97,16 @@ def _json_lines(name: str, text: str) -> Iterator[tuple[int, Any]]:
             shown = line.strip() if len(line) <= 60 else line.strip()[:60] + "…"
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             raise DataError(f"{name} line {number} is not JSON ({reason}): {shown}") from error
+
+
+def _is_one_array(text: str) -> bool:
+    """Whether the whole text is one array of objects, as many tools write them."""
+    if not text.lstrip().startswith("["):
+        return False
+    try:
+        return any(isinstance(item, dict) for item in json.loads(text))
+    except ValueError:
+        return False
 
 
 def _constant(name: str) -> float:
