@@ -70,7 +70,8 @@ class Examples:
 
     weights: of the rows, `[rows]`; None for all alike.
 
-    label: its name. data_digest: identity of the files they came from, if any.
+    label: its name. data_digest: identity of the files they came from, if any. unread: columns that the files have
+    besides; callers of the model may send them.
     """
 
     features: ColumnBatch
@@ -79,6 +80,7 @@ class Examples:
     weights: NDArray[np.float32] | None = None
     batching: Batching = field(default_factory=Batching)
     data_digest: str | None = None
+    unread: tuple[str, ...] = ()
 
     def take(self, index: NDArray[Any] | slice) -> "Examples":
         labels = None if self.labels is None else self.labels[index]

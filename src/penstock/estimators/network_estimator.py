@@ -182,7 +182,7 @@ class NetworkEstimator(Estimator):
             head=head,
             normalizer=front.normalizer,
             weight_column=self._weight_column,
-            ignored=tuple(name for name in batch.schema.names if name not in used),
+            ignored=tuple(name for name in (*batch.schema.names, *examples.unread) if name not in used),
             rows=batch.rows,
             data_digest=examples.data_digest,
         )

@@ -47,14 +47,15 @@ class TableInput(InputSource):
         batch = self._read(schema)
         if self.split is not None:
             batch = batch.take(self.split.rows(batch.rows))
-        own = (self.label, self.weight)
+        names = tuple(name for name in batch.schema.names if name not in (self.label, self.weight))
         return Examples(
-            features=batch.select(tuple(name for name in batch.schema.names if name not in own)),
+            features=batch.select(names),
             labels=column_labels(batch, self.label),
             label=self.label,
             weights=None if self.weight is None else row_weights(batch[self.weight], self.weight),
             batching=self.batching,
             data_digest=self.table.digest(),
+            unread=tuple(name for name in self.table.schema.names if name not in (*names, self.label)),
         )
 
     def _read(self, schema: Schema | None) -> ColumnBatch:
