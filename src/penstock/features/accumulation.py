@@ -93,7 +93,7 @@ class NumberAccumulator:
             squares = float(np.sum(np.square(finite - mean)))
         shift = mean - self.mean
         total = self.finite + count
-        self._squares += squares + shift * shift * self.finite * count / total
+        self._squares += squares + (shift * shift * self.finite * count / total if self.finite else 0.0)
         self.mean += shift * count / total
         self.finite = total
         self.minimum = min(self.minimum, float(finite.min()))

@@ -1,7 +1,6 @@
 """Turns a dictionary of arrays, as an input function returns them, into a batch with a schema."""
 
 import unicodedata
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,10 +16,10 @@ __all__ = ["batch_of_arrays", "column_of_array"]
 _EXACT = 2**53
 
 
-def batch_of_arrays(features: Mapping[str, Any], schema: Schema | None = None) -> ColumnBatch:
+def batch_of_arrays(features: Any, schema: Schema | None = None) -> ColumnBatch:
     """The rows of equally long arrays, one a column; a column is nullable where a value is missing.
 
-    features: NumPy arrays of any element type (`[rows]` or `[rows, 1]`), pandas Series, lists.
+    features: a mapping or DataFrame of arrays of any element type (`[rows]` or `[rows, 1]`), pandas Series, lists.
     schema: the columns wanted and their types; what else `features` holds is left out. None: all, types inferred.
     Raises DataError naming the column that is absent, ragged, of mixed types or of another type than its schema says.
     """
@@ -53,7 +52,18 @@ def column_of_array(name: str, values: Any, expected: Column | None = None) -> t
 
 
 def _plain_array(name: str, values: Any) -> Array:
-    raw: Array = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+    if getattr(getattr(values, "dtype", None), "tz", None) is not None:
+        # pandas hands out times with a zone one object each.
+        values = values.dt.tz_convert("UTC").dt.tz_localize(None)
+    if isinstance(values, list | tuple) and any(isinstance(value, str | bytes) for value in values):
+        # NumPy would turn the numbers and the None beside a text into texts.
+        raw: Array = np.empty(len(values), dtype=object)
+        raw[:] = values
+    else:
+        try:
+            raw = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+        except ValueError as error:
+            raise DataError(f"column {name!r} is no array: {error}") from error
     if raw.ndim == 2 and raw.shape[1] == 1:
         raw = raw[:, 0]
     if raw.ndim != 1:
@@ -66,11 +76,8 @@ def _typed(name: str, raw: Array) -> tuple[DataType, Array]:
         case "f":
             return DataType.FLOAT, raw.astype(np.float64)
         case "i" | "u":
-            if len(raw) and max(abs(int(raw.min())), abs(int(raw.max()))) > _EXACT:
-                raise DataError(
-                    f"column {name!r} holds whole numbers beyond 2**53, which float64 cannot tell apart; "
-                    "give them as strings"
-                )
+            if len(raw):
+                _check_exact(name, int(raw.min()), int(raw.max()))
             return DataType.INTEGER, raw.astype(np.float64)
         case "b":
             return DataType.BOOLEAN, raw.astype(np.float64)
@@ -87,7 +94,9 @@ def _typed(name: str, raw: Array) -> tuple[DataType, Array]:
 
 def _typed_objects(name: str, raw: Array) -> tuple[DataType, Array]:
     values = raw.tolist()
-    kinds = {type(value) for value in values if not _is_none(value)}
+    kinds = {kind for kind in set(map(type, values)) if kind is not type(None) and kind.__name__ not in _NONE_TYPES}
+    if float in kinds and not kinds <= _NUMBERS and all(value != value for value in values if type(value) is float):
+        kinds.remove(float)
     if all(issubclass(kind, str | bytes) for kind in kinds):
         return DataType.STRING, _texts(name, raw)
     if all(issubclass(kind, bool | np.bool_) for kind in kinds):
@@ -95,6 +104,8 @@ def _typed_objects(name: str, raw: Array) -> tuple[DataType, Array]:
     if all(issubclass(kind, datetime | date | np.datetime64) for kind in kinds):
         return DataType.TIMESTAMP, _timestamps(values)
     if all(issubclass(kind, int | np.integer) and not issubclass(kind, bool) for kind in kinds):
+        present = [value for value in values if not _is_none(value)]
+        _check_exact(name, min(present), max(present))
         return DataType.INTEGER, _numbers(values)
     if all(issubclass(kind, int | float | np.integer | np.floating) for kind in kinds):
         return DataType.FLOAT, _numbers(values)
@@ -102,20 +113,27 @@ def _typed_objects(name: str, raw: Array) -> tuple[DataType, Array]:
     raise DataError(f"column {name!r} mixes values of types {found}; expected one kind of value")
 
 
+def _check_exact(name: str, smallest: int, largest: int) -> None:
+    if max(abs(smallest), abs(largest)) > _EXACT:
+        raise DataError(
+            f"column {name!r} holds whole numbers beyond 2**53, which float64 cannot tell apart; give them as strings"
+        )
+
+
 def _is_none(value: Any) -> bool:
-    """None, NaN, NaT and pandas.NA (which compares as itself, not as a truth value)."""
-    return (
-        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
-    )
+    """None, NaN, NaT and pandas.NA, which is no truth value when compared."""
+    return value is None or type(value).__name__ in _NONE_TYPES or (isinstance(value, float) and value != value)
+
+
+_NONE_TYPES = frozenset({"NAType", "NaTType"})
+_NUMBERS = {int, float, bool, np.bool_, np.float64, np.float32, np.int64, np.int32}
 
 
 def _texts(name: str, raw: Array) -> Array:
-    forms: dict[Any, str] = {}
     values = raw.tolist()
-    for value in set(values):
-        forms[value] = _text(name, value)
+    forms = {value: _text(name, value) for value in set(values)}
     result = np.empty(len(values), dtype=object)
-    result[:] = [forms[value] for value in values]
+    result[:] = list(map(forms.__getitem__, values))
     return result
 
 

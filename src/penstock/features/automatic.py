@@ -26,7 +26,7 @@ LARGEST_VOCABULARY = 50_000
 _HASHED_REST = 1_000
 
 _FEW_ROWS = 50
-_ID_NAME = re.compile(r"(?i)(^|[_\W])(id|ids|key|uuid|guid|index|instant)$|[a-z](Id|ID|Key)$|^unnamed")
+_ID_NAME = re.compile(r"(?i)(^|[_\W])(id|ids|key|uuid|guid|index)$|[a-z](Id|ID|Key)$|^unnamed")
 
 
 @dataclass(frozen=True)

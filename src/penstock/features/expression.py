@@ -64,6 +64,12 @@ def _guarded(compute: Callable[..., Values]) -> Callable[[Operators, list[Values
     return lambda operators, parts: _finite(operators, compute(operators, *parts))
 
 
+def _power(operators: Operators, base: Values, exponent: Values) -> Values:
+    # NaN ** 0 and 1 ** NaN are 1 in IEEE 754.
+    unknown = operators.is_nan(base + exponent)
+    return operators.where(unknown, float("nan"), operators.power(base, exponent))
+
+
 def _condition(compute: Callable[[Values, Values], Values]) -> Callable[[Operators, list[Values]], Values]:
     def evaluate(operators: Operators, parts: list[Values]) -> Values:
         left, right = parts
@@ -111,7 +117,7 @@ _FUNCTIONS: Mapping[str, Callable[[Operators, list[Values]], Values]] = {
     "log1p": _guarded(lambda operators, x: operators.log(x + 1.0)),
     "log2": _guarded(lambda operators, x: operators.log(x) / _LOG_2),
     "log10": _guarded(lambda operators, x: operators.log(x) / _LOG_10),
-    "power": _guarded(lambda operators, x, y: operators.power(x, y)),
+    "power": _guarded(_power),
     "sin": lambda operators, parts: operators.sin(parts[0]),
     "cos": lambda operators, parts: operators.cos(parts[0]),
     "tanh": lambda operators, parts: operators.tanh(parts[0]),

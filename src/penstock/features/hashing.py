@@ -15,6 +15,7 @@ __all__ = ["hash_words", "murmur3", "nfc"]
 _C1 = np.uint32(0xCC9E2D51)
 _C2 = np.uint32(0x1B873593)
 _BATCH_BYTES = 1 << 26
+_LONG_BYTES = 1 << 14
 
 
 def murmur3(texts: NDArray[Any]) -> NDArray[np.uint32]:
@@ -37,6 +38,9 @@ def hash_words(words: Sequence[str]) -> NDArray[np.uint32]:
     # Longest first, so that the words a step still concerns are a prefix; in batches of bounded size.
     order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
     start = 0
+    while start < len(order) and len(encoded[order[start]]) > _LONG_BYTES:
+        result[order[start]] = _hash_long(encoded[order[start]])
+        start += 1
     while start < len(order):
         width = len(encoded[order[start]]) // 4 * 4 + 4
         stop = start + max(1, _BATCH_BYTES // width)
@@ -66,6 +70,23 @@ def _hash_batch(words: list[bytes], width: int) -> NDArray[np.uint32]:
     state *= np.uint32(0xC2B2AE35)
     state ^= state >> np.uint32(16)
     return state
+
+
+def _hash_long(word: bytes) -> int:
+    """The same for one long word, without a step's price in NumPy calls for four bytes."""
+    mask = 0xFFFFFFFF
+    state = 0
+    whole = len(word) // 4 * 4
+    for block in np.frombuffer(word[:whole], dtype="<u4").tolist():
+        mixed = block * 0xCC9E2D51 & mask
+        state ^= (mixed << 15 | mixed >> 17) * 0x1B873593 & mask
+        state = ((state << 13 | state >> 19) * 5 + 0xE6546B64) & mask
+    tail = int.from_bytes(word[whole:], "little") * 0xCC9E2D51 & mask
+    state ^= (tail << 15 | tail >> 17) * 0x1B873593 & mask
+    state ^= len(word)
+    state = (state ^ state >> 16) * 0x85EBCA6B & mask
+    state = (state ^ state >> 13) * 0xC2B2AE35 & mask
+    return state ^ state >> 16
 
 
 def _scramble(block: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -1,5 +1,6 @@
 """Categorical columns over a list of words or numbers, with ids of their own for unknown and for missing values."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,8 @@ def vocabulary_words(values: Sequence[Any], *, purpose: str) -> tuple[Word, ...]
             plain = plain.decode("utf-8")
         if not isinstance(plain, str | bool | int | float):
             raise UsageError(f"{purpose}: {value!r} is neither a word nor a number")
+        if isinstance(plain, float) and not math.isfinite(plain):
+            raise UsageError(f"{purpose}: {value!r} is not a finite number")
         words.append(nfc(plain) if isinstance(plain, str) else float(plain))
     if not words:
         raise UsageError(f"{purpose}: the vocabulary is empty")
