@@ -17,6 +17,7 @@ __all__ = [
     "echo_yaml",
     "gcloud_flags",
     "ignored_option",
+    "project_flags",
 ]
 
 _QUIET = "penstock.quiet"
@@ -58,6 +59,12 @@ LABELS = LabelsType()
 
 def gcloud_flags(command: Command) -> Command:
     """Adds what gcloud takes behind any command: `--project`, `--quiet`, and `--region`, which means nothing here."""
+    region = ignored_option("--region", reason="models are kept and served where Penstock runs")
+    return project_flags(region(command))
+
+
+def project_flags(command: Command) -> Command:
+    """Adds `--project` and `--quiet`."""
     project = click.option(
         "--project",
         metavar="P",
@@ -69,8 +76,7 @@ def gcloud_flags(command: Command) -> Command:
     quiet = click.option(
         "--quiet", "-q", is_flag=True, expose_value=False, callback=_set_quiet, help="Do not ask before deleting."
     )
-    region = ignored_option("--region", reason="models are kept and served where Penstock runs")
-    return project(quiet(region(command)))
+    return project(quiet(command))
 
 
 def ignored_option(*names: str, reason: str, is_flag: bool = False) -> Callable[[Command], Command]:

@@ -13,7 +13,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from penstock.errors import MissingExtraError, PenstockError, StoreError, UsageError
 from penstock.settings import Settings
-from penstock.store.tables import NEWEST_REVISION, REVISIONS, revisions
+from penstock.store.revisions import NEWEST_REVISION, REVISIONS
+from penstock.store.tables import revisions
 
 __all__ = ["Database", "open_database"]
 
@@ -76,9 +77,13 @@ def open_database(settings: Settings) -> Database:
     """
     url = _url_of(settings.database_url)
     engine = _engine_of(url)
-    with _mapped(url.render_as_string(hide_password=True)):
-        if _stored_revision(engine, url) != NEWEST_REVISION:
-            _migrate(engine, url)
+    try:
+        with _mapped(url.render_as_string(hide_password=True)):
+            if _stored_revision(engine, url) != NEWEST_REVISION:
+                _migrate(engine, url)
+    except BaseException:
+        engine.dispose()
+        raise
     return Database(engine)
 
 

@@ -19,12 +19,7 @@ from sqlalchemy import (
     func,
 )
 
-__all__ = ["NEWEST_REVISION", "REVISIONS", "UtcTime", "metadata", "models", "revisions", "unfinished", "versions"]
-
-REVISIONS = ("0001",)
-"""Every migration, oldest first. Kept here so that opening a store need not import Alembic to know what is newest."""
-
-NEWEST_REVISION = REVISIONS[-1]
+__all__ = ["UtcTime", "jobs", "metadata", "models", "revisions", "unfinished", "versions"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -116,3 +111,36 @@ unfinished = Table(
     sqlite_autoincrement=True,
     comment="Versions being created or deleted: what to clear away when the owner is gone. Written before any file is.",
 )
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("input", Text, nullable=False),
+    Column("output", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("admitted", BigInteger),
+    Column("started", BigInteger),
+    Column("ended", BigInteger),
+    Column("error_message", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("marker", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("renewed", BigInteger, nullable=False),
+    Column("cancel_requested", Integer, nullable=False),
+    Column("gpus", Text, nullable=False),
+    Column("cluster", Text, nullable=False),
+    Column("cluster_job", Text, nullable=False),
+    sqlite_autoincrement=True,
+    comment=(
+        "Jobs, in order of submission. Written and read by plain SQL over plain types (JSON as text, times as "
+        "microseconds since 1970-01-01 UTC), so that a supervisor need not load SQLAlchemy."
+    ),
+)
+Index("uq_jobs_project_lower_name", jobs.c.project, func.lower(jobs.c.name), unique=True)
+Index("ix_jobs_ended", jobs.c.ended)

@@ -1,0 +1,140 @@
+"""A trainer package, or an experiment, becomes a job with a supervisor of its own."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from penstock.errors import NotFoundError, UsageError
+from penstock.jobs.contract import trainer_arguments
+from penstock.jobs.handover import Handover, SupervisorProcess
+from penstock.jobs.machines import check_here, cores_here, gpus_here, load_machines, replicas_of
+from penstock.jobs.packaging import build_package, package_folder, stage_packages
+from penstock.jobs.training_input import TrainingInput, check_job_id
+from penstock.settings import Settings
+from penstock.store import blobs
+
+__all__ = ["Submission", "submit_training"]
+
+_TRAIN_MODULE = "penstock.cli.main"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What is to be submitted.
+
+    training: everything that ML Engine's TrainingInput says; its packageUris are used as they are.
+    package_path: folder of the trainer's package, built and staged; None where packageUris hold it.
+    packages: further archives on this machine. staging_uri: where archives go; default: under the job's own folder.
+    experiment: an experiment file to train instead of a package.
+    folder: that relative paths are meant from.
+    """
+
+    job_id: str
+    training: TrainingInput
+    labels: Mapping[str, str] = field(default_factory=dict)
+    package_path: str | None = None
+    packages: Sequence[str] = ()
+    staging_uri: str | None = None
+    experiment: str | None = None
+    folder: Path
+    cluster: str | None = None
+
+
+def submit_training(submission: Submission, *, settings: Settings) -> str | None:
+    """Hands the job to its supervisor; returns what the user should know of how it will run, if anything.
+
+    Raises UsageError, PreconditionError for a GPU that is not there, AlreadyExistsError for a name that is taken.
+    """
+    check_job_id(submission.job_id)
+    # It loads while packages are built here.
+    with SupervisorProcess() as supervisor:
+        training = _with_absolute_job_dir(submission)
+        if submission.experiment is not None:
+            training = msgspec.structs.replace(training, python_module=_TRAIN_MODULE)
+        training.check()
+        if training.hyperparameters is not None:
+            raise UsageError(
+                "trainingInput.hyperparameters makes a tuning job, and this command submits single trainings"
+            )
+        replicas = replicas_of(training, load_machines(settings.home / "machines.yaml"))
+        cluster = submission.cluster or settings.ray_address or ""
+        notice = None if cluster else check_here(replicas, cores=cores_here(), gpus=gpus_here())
+        folder = settings.home / "jobs" / settings.project / submission.job_id
+        if submission.experiment is not None:
+            arguments = _train_arguments(submission, training, folder=folder, settings=settings)
+        else:
+            training = _with_packages(submission, training, folder=folder, home=settings.home)
+            arguments = trainer_arguments(training, job_dir=training.job_dir)
+        supervisor.take(
+            Handover(
+                project=settings.project,
+                name=submission.job_id,
+                labels=dict(submission.labels),
+                training=training,
+                arguments=arguments,
+                folder=str(submission.folder),
+                cluster=cluster,
+            )
+        )
+    return notice
+
+
+def _with_absolute_job_dir(submission: Submission) -> TrainingInput:
+    job_dir = submission.training.job_dir
+    if job_dir and blobs.is_local(job_dir):
+        job_dir = (
+            str(submission.folder / blobs.local_path(job_dir)) if "://" in job_dir else str(submission.folder / job_dir)
+        )
+    return msgspec.structs.replace(submission.training, job_dir=job_dir)
+
+
+def _with_packages(submission: Submission, training: TrainingInput, *, folder: Path, home: Path) -> TrainingInput:
+    """The training with the URIs of all its packages, built and staged where that is asked for."""
+    if not (submission.package_path or submission.packages or training.package_uris):
+        # As with `local train`, the package is looked for here by the module's first name.
+        package_path: str | None = training.python_module.partition(".")[0]
+    else:
+        package_path = submission.package_path
+    base = str(folder / "packages")
+    if submission.staging_uri:
+        base = blobs.join(submission.staging_uri, submission.job_id)
+    elif training.job_dir:
+        base = blobs.join(training.job_dir, "packages")
+    uris = list(training.package_uris)
+    with tempfile.TemporaryDirectory(prefix="penstock-package-") as scratch:
+        files = []
+        if package_path:
+            place = package_folder(training.python_module, str(submission.folder / package_path))
+            files += build_package(place, target=Path(scratch), home=home)
+        for name in submission.packages:
+            if not blobs.is_local(name):
+                uris.append(name)
+                continue
+            file = submission.folder / blobs.local_path(name)
+            if not file.is_file():
+                raise NotFoundError(
+                    f"there is no package {name!r}; --packages takes archives such as dist/helper-1.0.tar.gz"
+                )
+            files.append(file)
+        if files:
+            uris = [*stage_packages(files, base), *uris]
+    return msgspec.structs.replace(training, package_uris=uris)
+
+
+def _train_arguments(submission: Submission, training: TrainingInput, *, folder: Path, settings: Settings) -> list[str]:
+    """`penstock train` of the experiment as it is now: what the file says later changes nothing."""
+    import yaml
+
+    from penstock.training.experiment import load_experiment
+
+    assert submission.experiment is not None
+    experiment = load_experiment(submission.folder / submission.experiment)
+    with tempfile.TemporaryDirectory(prefix="penstock-experiment-") as scratch:
+        file = Path(scratch) / "experiment.yaml"
+        file.write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
+        (staged,) = stage_packages([file], str(folder / "packages"))
+    model_dir = training.job_dir or str(folder / "output")
+    return ["--project", settings.project, "train", staged, "--model-dir", model_dir, *training.args]

@@ -1,0 +1,7 @@
+"""Every migration of the metadata store, oldest first: what tells an up-to-date store without importing Alembic."""
+
+__all__ = ["NEWEST_REVISION", "REVISIONS"]
+
+REVISIONS = ("0001", "0002")
+
+NEWEST_REVISION = REVISIONS[-1]
