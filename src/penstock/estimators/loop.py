@@ -96,7 +96,7 @@ class Program:
         """The values that the model's and optimizers' variables have now, at step 0."""
 
         def values(variables: Sequence[Any]) -> tuple[Array, ...]:
-            return tuple(np.array(variable) for variable in variables)
+            return tuple(np.array(variable.numpy()) for variable in variables)
 
         return TrainState(
             step=0,

@@ -1,5 +1,6 @@
 """Texts and datetimes to int64 microseconds since 1970-01-01 UTC, one value at a time, as callers send them."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -8,12 +9,19 @@ from penstock.errors import BundleError
 
 __all__ = ["TimestampParser"]
 
+_ISO = re.compile(
+    r"(\d{4})-(\d{1,2})-(\d{1,2})"
+    r"(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d+))?)?(?: ?(Z|UTC|([+-])(\d{2})(?::?(\d{2}))?))?)?",
+    re.ASCII,
+)
+"""ISO 8601 as tables are read: a space for the T, one-digit months, days and hours, and a zone written " UTC"."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class TimestampParser:
-    """Reads the timestamps of one column: its strptime formats in order of trial, then ISO 8601.
+    """Reads the timestamps of one column as the table it was trained on was read: ISO 8601, then its strptime formats.
 
     A value without an offset is taken to be in the column's zone.
 
@@ -47,9 +55,22 @@ class TimestampParser:
         if isinstance(value, date):
             return datetime(value.year, value.month, value.day)
         text = value.strip()
+        if found := _ISO.fullmatch(text):
+            return _iso_datetime(found)
         for pattern in self.formats:
             try:
                 return datetime.strptime(text, pattern)
             except ValueError:
                 continue
         return datetime.fromisoformat(text)
+
+
+def _iso_datetime(found: re.Match[str]) -> datetime:
+    """Raises ValueError for a moment that is on no calendar or clock."""
+    year, month, day, hour, minute, second, fraction, zone, sign, hours, minutes = found.groups()
+    microseconds = int((fraction or "0")[:6].ljust(6, "0"))
+    moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), microseconds)
+    if zone is None:
+        return moment
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    return moment.replace(tzinfo=UTC) + (offset if sign == "-" else -offset)
