@@ -37,8 +37,8 @@ class _Format(msgspec.Struct):
 def read_manifest(uri: str) -> Manifest:
     """What `bundle.json` says, without reading the files that it lists.
 
-    Raises NotFoundError when there is no such folder, BundleError when it is not a bundle, not whole, or of a format
-    that this version of Penstock cannot read.
+    Raises NotFoundError when there is no such folder, BundleError when it is not a bundle, or of a format that this
+    version of Penstock cannot read, StoreError when the place cannot be read.
     """
     return parse_manifest(_manifest_bytes(uri), uri)
 
@@ -73,8 +73,9 @@ def parse_manifest(content: bytes, uri: str) -> Manifest:
 def verify(uri: str, *, progress: blobs.Progress | None = None) -> Manifest:
     """The manifest of a bundle, after every file that it lists was found to have the digest that it gives.
 
-    Raises BundleError naming the first file that is missing, altered or not a regular file. Files that the manifest
-    does not list are no part of the bundle and are not looked at.
+    Raises as `read_manifest` does, BundleError naming the first file that is missing or altered, and StoreError naming
+    one that is a link, a pipe or otherwise no regular file. Files that the manifest does not list are no part of the
+    bundle and are not looked at.
     """
     manifest = read_manifest(uri)
     _check_files(uri, manifest, lambda name: blobs.digest_file(uri, name, progress=progress))
@@ -193,8 +194,6 @@ def _manifest_bytes(uri: str) -> bytes:
                 f"{uri} is not a bundle: it holds no {MANIFEST_NAME}; expected a folder that an export wrote"
             ) from error
         raise NotFoundError(f"there is no folder {uri}") from error
-    except StoreError as error:
-        raise BundleError(f"cannot read {MANIFEST_NAME} of {uri}: {error}") from error
 
 
 def _check_files(uri: str, manifest: Manifest, digest_of: Callable[[str], str]) -> None:
