@@ -12,7 +12,7 @@ from penstock.bundle.manifest import BundleKind, Manifest, OutputTensor, Signatu
 from penstock.data.schema import MISSING_STRING, Column, DataType
 from penstock.export.graph import GraphBuilder
 
-__all__ = ["LINEAR_COLUMNS", "linear_bundle", "mixed_bundle", "write"]
+__all__ = ["LINEAR_COLUMNS", "linear_bundle", "mixed_bundle", "slow_bundle", "write"]
 
 LINEAR_COLUMNS = ("A", "B", "C")
 
@@ -99,3 +99,30 @@ def write(
             writer.write(name, content)
         writer.publish(manifest)
     return str(folder)
+
+
+def slow_bundle(folder: Path, *, size: int = 1500, products: int = 10) -> str:
+    """A regression of one column that takes about a second a call, whatever the number of rows; answers 2 x."""
+    graph = GraphBuilder()
+    x = graph.input("x", DataType.FLOAT)
+    total = graph.node("ReduceSum", [x], keepdims=0)
+    square = graph.node("Expand", [graph.cast(total, TensorProto.FLOAT), graph.constant([size, size], np.int64)])
+    for _ in range(products):
+        square = graph.node("Tanh", [graph.node("MatMul", [square, square])])
+    bound = graph.node(
+        "Clip",
+        [
+            graph.node("ReduceMax", [square], keepdims=0),
+            graph.constant(0.0, np.float32),
+            graph.constant(0.0, np.float32),
+        ],
+    )
+    doubled = graph.node("Add", [x, x])
+    graph.output(
+        "predictions",
+        graph.node("Add", [doubled, graph.cast(bound, TensorProto.DOUBLE)]),
+        TensorProto.DOUBLE,
+        (None, 1),
+    )
+    output = OutputTensor(name="predictions", dtype="float64", shape=(None, 1))
+    return write(folder, graph, Signature(inputs=(Column(name="x", type=DataType.FLOAT),), outputs=(output,)))

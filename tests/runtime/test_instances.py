@@ -87,6 +87,7 @@ def test_values_are_taken_without_loss(data_type: DataType, sent: object, kept: 
         (DataType.BOOLEAN, "maybe", "expected true or false"),
         (DataType.STRING, 1.5, "expected a string"),
         (DataType.STRING, True, "expected a string"),
+        (DataType.STRING, "a\ud800", "expected whole characters"),
         (DataType.STRING, {"b64": "!"}, "expected base64"),
         (DataType.STRING, {"b64": "/w=="}, "expected base64 of UTF-8"),
         (DataType.TIMESTAMP, 1706779800, "expected a timestamp"),

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -48,10 +48,17 @@ class RunningServer:
 
 
 @contextmanager
-def run_server(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Generator[RunningServer]:
-    """`penstock serve` with these arguments on a free port; `folder` takes its log."""
+def run_server(
+    folder: Path, *arguments: str, code: str | None = None, environment: Mapping[str, str] | None = None
+) -> Generator[RunningServer]:
+    """`penstock serve` with these arguments on a free port; `folder` takes its log.
+
+    code: run this in place of the command, for settings that it has no flags for.
+    """
     log_path = folder / "server.log"
     command = [sys.executable, "-m", "penstock.cli.main", "serve", "--port", "0", *arguments]
+    if code is not None:
+        command = [sys.executable, "-c", code]
     with log_path.open("w") as log:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}
@@ -74,9 +81,8 @@ def run_server(folder: Path, *arguments: str, environment: Mapping[str, str] | N
         process.stdout.close()
 
 
-def wait_until(holds: object, *, within_s: float = 10.0) -> float:
-    """Waits for a callable to be true; the seconds that took."""
-    assert callable(holds)
+def wait_until(holds: Callable[[], bool], *, within_s: float = 10.0) -> float:
+    """Waits for a claim to be true; the seconds that took."""
     started = time.monotonic()
     while not holds():
         assert time.monotonic() - started < within_s, "it did not come true in time"

@@ -124,16 +124,23 @@ def _boolean(value: object) -> float:
 
 def _string(value: object) -> str:
     if isinstance(value, str):
-        return value if value.isascii() else normalize("NFC", value)
+        return value if value.isascii() else _composed(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if is_base64(value):
         assert isinstance(value, dict)
         try:
-            return normalize("NFC", base64.b64decode(value["b64"], validate=True).decode())
+            return _composed(base64.b64decode(value["b64"], validate=True).decode())
         except (binascii.Error, UnicodeDecodeError):
             raise ValueError("expected base64 of UTF-8 text under 'b64'") from None
     raise ValueError("expected a string")
+
+
+def _composed(text: str) -> str:
+    """The text in NFC, the form that words are hashed and looked up in."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("expected whole characters, not half a surrogate pair")
+    return normalize("NFC", text)
 
 
 def _timestamp_reader(column: Column) -> ValueReader:

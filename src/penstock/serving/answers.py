@@ -25,7 +25,9 @@ class Answers:
         self.outputs = outputs
         self._single = next(iter(outputs.values())) if len(outputs) == 1 else None
         self._plain = all(_is_plain(array) for array in outputs.values())
-        if self._single is not None and (not self._plain or not self._single.flags.c_contiguous):
+        if self._single is not None and not (
+            self._plain and _is_number(self._single) and self._single.flags.c_contiguous
+        ):
             self._single = None
 
     def rows(self, start: int, stop: int, *, bare: bool) -> bytes:
@@ -48,7 +50,7 @@ class Answers:
         columns = {}
         for name, array in self.outputs.items():
             part = array[start:stop]
-            if part.dtype.kind in "OUS":
+            if not _is_number(part):
                 columns[name] = [_strings(row, as_bytes=name.endswith("_bytes")) for row in part.tolist()]
             elif self._plain:
                 columns[name] = list(np.ascontiguousarray(part))
@@ -60,6 +62,10 @@ class Answers:
         if self._plain:
             return orjson.dumps(value, option=_NUMPY)
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _is_number(array: NDArray[Any]) -> bool:
+    return array.dtype.kind not in "OUS"
 
 
 def _is_plain(array: NDArray[Any]) -> bool:

@@ -51,7 +51,7 @@ class Refusal(Exception):  # noqa: N818 - the field calls it that
     def __init__(self, code: Code, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = message.encode(errors="backslashreplace").decode()  # callers may have sent half a character
         self.retry_after_s = retry_after_s
 
     @property
