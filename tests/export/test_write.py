@@ -13,6 +13,9 @@ import pytest
 
 from penstock.bundle.folder import read_manifest, verify
 from penstock.bundle.manifest import Label, Task
+from penstock.data.recipe.row_program import RowProgram
+from penstock.data.recipe.serving_input import ServingInputReceiver, placeholder, program_of_function
+from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import AlreadyExistsError, ExportError, ParityError
 from penstock.export.model import assemble
 from penstock.export.write import BundleFacts, write_bundle
@@ -169,3 +172,37 @@ def test_the_file_runs_in_a_plain_onnx_runtime(
     feed = {name: rows[name].reshape(-1, 1) for name in rows.schema.names}
     answer = plain_session(proto.SerializeToString()).run(None, feed)[0]
     np.testing.assert_allclose(answer, model.predict(rows)["predictions"], rtol=1e-6, atol=1e-7)
+
+
+def test_callers_may_send_renamed_and_rescaled_columns(tmp_path: Path) -> None:
+    table = {"RM": [6.5, 7.0, 5.25, 6.0], "town": ["x", "y", "x", None], "AGE": [10.0, 20.0, 30.0, 40.0]}
+    town = categorical_column_with_vocabulary_list("town", ["x", "y"])
+    model = weighted_sum([numeric_column("RM"), numeric_column("AGE"), indicator_column(town)], table)
+
+    def serving_input_fn() -> ServingInputReceiver:
+        rooms, place, built = placeholder("float"), placeholder("string"), placeholder("int")
+        return ServingInputReceiver(
+            {"RM": rooms / 10, "town": place, "AGE": 2017 - built}, {"ROOMS": rooms, "PLACE": place, "BUILT": built}
+        )
+
+    recipe = program_of_function(serving_input_fn, Schema(model.graph_inputs))
+    manifest = write_bundle(
+        model, uri=str(tmp_path / "bundle"), facts=FACTS, samples=batch_of_arrays(table), recipe=recipe
+    )
+    assert sorted(column.name for column in manifest.signature.inputs) == ["BUILT", "PLACE", "ROOMS"]
+    assert [column.name for column in manifest.graph_inputs] == ["RM", "town", "AGE"]
+    loaded = load_model(str(tmp_path / "bundle"))
+    served = loaded.predict(loaded.decode([{"ROOMS": 65, "PLACE": "y", "BUILT": 1990}]))["predictions"]
+    own = model.predict(batch_of_arrays({"RM": [6.5], "town": ["y"], "AGE": [27.0]}))["predictions"]
+    np.testing.assert_allclose(served, own, rtol=1e-6)
+    samples = [json.loads(line) for line in (tmp_path / "bundle" / "samples.jsonl").read_text().splitlines()]
+    assert [sample["ROOMS"] for sample in samples[:3]] == pytest.approx([65.0, 70.0, 52.5])
+    assert [sample["PLACE"] for sample in samples[:2]] == ["x", "y"]
+    assert [sample["BUILT"] for sample in samples[:2]] == [2007, 1997]
+
+
+def test_a_recipe_that_lacks_a_column_is_refused(tmp_path: Path, model: WeightedSum) -> None:
+    program = RowProgram(Schema((Column(name="rooms", type=DataType.FLOAT),)))
+    with pytest.raises(ExportError, match="does not yield 'town', which the model reads; it yields rooms"):
+        write_bundle(model, uri=str(tmp_path / "bundle"), facts=FACTS, samples=batch_of_arrays(TABLE), recipe=program)
+    assert list(tmp_path.iterdir()) == []

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.data.columns import ColumnBatch, concatenate
-from penstock.data.schema import MISSING_STRING, MISSING_TIMESTAMP, Column, DataType, Schema
+from penstock.data.schema import MISSING_STRING, MISSING_TIMESTAMP, Column, DataType
 
-__all__ = ["NEVER_SEEN", "hostile_rows", "synthetic_rows"]
+__all__ = ["NEVER_SEEN", "hostile_rows"]
 
 NEVER_SEEN = "never seen in training \u2603"
 
@@ -32,21 +32,6 @@ def hostile_rows(batch: ColumnBatch, *, seed: int = 0) -> ColumnBatch:
         chosen = random.random(mixed.rows) < 0.5
         arrays[name] = np.where(chosen, values[random.integers(0, len(values), mixed.rows)], mixed[name])
     return concatenate([*batches, ColumnBatch(batch.schema, arrays)])
-
-
-def synthetic_rows(schema: Schema, known: ColumnBatch, *, rows: int, seed: int = 0) -> ColumnBatch:
-    """Rows of a schema of which no data is at hand: values of `known` where a column of that name and type is there,
-    else plain values of its type.
-    """
-    random = np.random.default_rng(seed)
-    arrays: dict[str, NDArray[Any]] = {}
-    for column in schema:
-        if column.name in known.schema and known.schema[column.name].type is column.type:
-            pool = known[column.name]
-        else:
-            pool = _plain_values(column.type)
-        arrays[column.name] = pool[np.arange(rows) % len(pool)] if len(pool) >= rows else random.choice(pool, rows)
-    return ColumnBatch(schema, arrays)
 
 
 def _hostile_values(column: Column, array: NDArray[Any]) -> NDArray[Any]:
@@ -78,18 +63,6 @@ def _hostile_values(column: Column, array: NDArray[Any]) -> NDArray[Any]:
             extremes = [0.0, -1.0, low - 10 * width, high + 10 * width, 1e9, -1e9, 2.0**53 - 1, low + width / 3]
             numbers = [*extremes] if column.type is DataType.FLOAT else [float(np.floor(n)) for n in extremes]
             return np.asarray([np.nan, *numbers])
-
-
-def _plain_values(data_type: DataType) -> NDArray[Any]:
-    match data_type:
-        case DataType.STRING:
-            return _objects(["a", "b", "c", ""])
-        case DataType.TIMESTAMP:
-            return np.arange(8, dtype=np.int64) * (_YEAR_US + 7_919_000_000) + 1_000_000_000_000_000
-        case DataType.BOOLEAN:
-            return np.asarray([0.0, 1.0])
-        case _:
-            return np.asarray([0.0, 1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0])
 
 
 def _objects(texts: list[str]) -> NDArray[Any]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from penstock.data.columns import ColumnBatch, is_missing
 from penstock.data.schema import Schema
 from penstock.errors import BundleError, ExportError, InstanceError, ParityError
-from penstock.export.hostile import hostile_rows, synthetic_rows
+from penstock.export.caller_rows import caller_rows
+from penstock.export.hostile import hostile_rows
 from penstock.export.instances import instances_of, sendable
 from penstock.export.model import ServableModel
 from penstock.runtime.model import LoadedModel, RowTransform
@@ -54,7 +55,7 @@ def check_parity(
     """The comparison of model and bundle, and the sendable rows that it was made with (for `samples.jsonl`).
 
     samples: real raw rows of the model's inputs; the first 1,000 are taken. With a recipe in front of the model, the
-    rows a caller sends are made up where the training data has no such column.
+    rows are what callers would send to mean these, as far as that can be told (`caller_rows`).
     Raises ParityError naming output, row, the row's values and both numbers; ExportError where there is nothing to
     compare.
     """
@@ -64,7 +65,7 @@ def check_parity(
     if not real.rows:
         raise ExportError("there are no sample rows to compare the model's answers on; expected at least one")
     if recipe is not None:
-        real = synthetic_rows(recipe.input_schema, real, rows=min(real.rows, 200))
+        real = caller_rows(recipe, real)
 
     def own_answers(batch: ColumnBatch) -> dict[str, NDArray[Any]]:
         return model.predict(batch if recipe is None else recipe.apply(batch))

@@ -15,6 +15,7 @@ from penstock.bundle.folder import BundleWriter
 from penstock.bundle.manifest import FORMAT_VERSION, BundleKind, Label, Manifest, Signature, Task
 from penstock.data.columns import ColumnBatch
 from penstock.data.schema import Column
+from penstock.errors import ExportError
 from penstock.export.instances import instances_of
 from penstock.export.model import ServableModel, assemble
 from penstock.export.parity import check_parity
@@ -75,7 +76,7 @@ def write_bundle(
     """
     graph, outputs = assemble(model)
     proto = graph.build()
-    inputs: tuple[Column, ...] = model.graph_inputs if recipe is None else tuple(recipe.input_schema)
+    inputs = model.graph_inputs if recipe is None else _recipe_inputs(recipe, model)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         kind=BundleKind.TRAINED,
@@ -111,6 +112,16 @@ def write_bundle(
         lines = [msgspec.json.encode(instance) for instance in instances_of(rows.take(slice(0, _SAMPLES)))]
         writer.write(SAMPLES_NAME, b"\n".join(lines) + b"\n")
         return writer.publish(manifest)
+
+
+def _recipe_inputs(recipe: ServingRecipe, model: ServableModel) -> tuple[Column, ...]:
+    for column in model.graph_inputs:
+        if column.name not in recipe.output_schema:
+            yielded = ", ".join(recipe.output_schema.names)
+            raise ExportError(
+                f"the serving input does not yield {column.name!r}, which the model reads; it yields {yielded}"
+            )
+    return recipe.input_schema.columns
 
 
 def _versions() -> dict[str, str]:
