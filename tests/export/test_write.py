@@ -13,6 +13,7 @@ import pytest
 
 from penstock.bundle.folder import read_manifest, verify
 from penstock.bundle.manifest import Label, Task
+from penstock.data.columns import ColumnBatch
 from penstock.data.recipe.row_program import RowProgram
 from penstock.data.recipe.serving_input import ServingInputReceiver, placeholder, program_of_function
 from penstock.data.schema import Column, DataType, Schema
@@ -206,3 +207,14 @@ def test_a_recipe_that_lacks_a_column_is_refused(tmp_path: Path, model: Weighted
     with pytest.raises(ExportError, match="does not yield 'town', which the model reads; it yields rooms"):
         write_bundle(model, uri=str(tmp_path / "bundle"), facts=FACTS, samples=batch_of_arrays(TABLE), recipe=program)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_may_hold_decomposed_texts(tmp_path: Path) -> None:
+    rows = batch_of_arrays({"town": ["x", "y"]})
+    decomposed = np.array(["Sa\u0303o Paulo", "x"], dtype=object)
+    model = weighted_sum([indicator_column(categorical_column_with_vocabulary_list("town", ["x", "São Paulo"]))], TABLE)
+    as_in_file = ColumnBatch(rows.schema, {"town": decomposed})
+    assert model.predict(as_in_file)["predictions"].ravel().tolist() == pytest.approx([0.1, 0.0])
+    write_bundle(model, uri=str(tmp_path / "bundle"), facts=FACTS, samples=as_in_file)
+    first = (tmp_path / "bundle" / "samples.jsonl").read_text().splitlines()[0]
+    assert json.loads(first) == {"town": "São Paulo"}

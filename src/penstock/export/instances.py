@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +10,21 @@ from numpy.typing import NDArray
 from penstock.data.columns import ColumnBatch, is_missing
 from penstock.data.schema import Column, DataType
 
-__all__ = ["instances_of", "sendable"]
+__all__ = ["composed", "instances_of", "sendable"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST = int((datetime.min.replace(tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
 _LAST = int((datetime.max.replace(tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
+
+
+def composed(batch: ColumnBatch) -> ColumnBatch:
+    """The rows with their strings in NFC, as they are once a request was decoded; files may hold either form."""
+    arrays = dict(batch.arrays)
+    for column in batch.schema:
+        if column.type is DataType.STRING and not all(map(str.isascii, arrays[column.name].tolist())):
+            texts = [normalize("NFC", text) for text in arrays[column.name].tolist()]
+            arrays[column.name] = np.array(texts, dtype=object)
+    return ColumnBatch(batch.schema, arrays)
 
 
 def instances_of(batch: ColumnBatch) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from penstock.data.schema import Schema
 from penstock.errors import BundleError, ExportError, InstanceError, ParityError
 from penstock.export.caller_rows import caller_rows
 from penstock.export.hostile import hostile_rows
-from penstock.export.instances import instances_of, sendable
+from penstock.export.instances import composed, instances_of, sendable
 from penstock.export.model import ServableModel
 from penstock.runtime.model import LoadedModel, RowTransform
 
@@ -61,7 +61,7 @@ def check_parity(
     """
     inputs = tuple(column.name for column in model.graph_inputs)
     real = samples.select(inputs).take(slice(0, _MAX_ROWS))
-    real = ColumnBatch(Schema(model.graph_inputs), real.arrays)
+    real = composed(ColumnBatch(Schema(model.graph_inputs), real.arrays))
     if not real.rows:
         raise ExportError("there are no sample rows to compare the model's answers on; expected at least one")
     if recipe is not None:
