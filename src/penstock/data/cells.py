@@ -43,7 +43,8 @@ _BOOLEAN = re.compile(r"true|false", re.IGNORECASE)
 _ISO = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?)?", re.ASCII
 )
-ISO_OFFSET_PATTERN = r" ?(Z|UTC|[+-]\d{2}(:?\d{2})?)$"
+# Behind a time: in a date alone, "-28" is the day.
+ISO_OFFSET_PATTERN = r":\d{2}(\.\d+)? ?(Z|UTC|[+-]\d{2}(:?\d{2})?)$"
 
 _DATES = (
     "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y",

@@ -9,11 +9,18 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["backend_name", "keras"]
+__all__ = ["backend_name", "keras", "value_of"]
 
 
 def backend_name() -> str:
     """ "jax", "tensorflow" or "torch"."""
     name: Any = keras.backend.backend()
     return str(name)
+
+
+def value_of(variable: Any) -> NDArray[Any]:
+    """A copy of a Keras variable's value. NumPy's own conversion warns: Keras' `__array__` knows no `copy`."""
+    return np.array(keras.ops.convert_to_numpy(variable.value))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.errors import ConfigError
-from penstock.estimators.backend import backend_name
+from penstock.estimators.backend import backend_name, value_of
 
 __all__ = ["Hyperparameters", "Program", "Rows", "TrainLoop", "TrainState", "Updates", "make_loop"]
 
@@ -96,7 +96,7 @@ class Program:
         """The values that the model's and optimizers' variables have now, at step 0."""
 
         def values(variables: Sequence[Any]) -> tuple[Array, ...]:
-            return tuple(np.array(variable.numpy()) for variable in variables)
+            return tuple(value_of(variable) for variable in variables)
 
         return TrainState(
             step=0,

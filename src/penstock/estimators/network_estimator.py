@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.errors import ConfigError, DataError, PreconditionError, TrainingError
+from penstock.estimators.backend import value_of
 from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
 from penstock.estimators.defaults import Recipe, recipe_for
 from penstock.estimators.early_stopping import EarlyStopping
@@ -373,8 +374,8 @@ class NetworkEstimator(Estimator):
         fresh = compiled.program.initial_state()
         return TrainState(
             0,
-            tuple(np.array(variable) for variable in model.trainable_variables),
-            tuple(np.array(variable) for variable in model.non_trainable_variables),
+            tuple(value_of(variable) for variable in model.trainable_variables),
+            tuple(value_of(variable) for variable in model.non_trainable_variables),
             fresh.optimizer,
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from penstock.estimators.backend import value_of
 from penstock.estimators.loop import Array, Hyperparameters, Program, Rows, TrainLoop, TrainState
 
 __all__ = ["TensorFlowLoop"]
@@ -55,7 +56,7 @@ class TensorFlowLoop:
     def outputs(self, state: TrainState, rows: Rows) -> Array:
         model = self._program.model
         variables = [*model.trainable_variables, *model.non_trainable_variables]
-        kept = [np.array(variable) for variable in variables]
+        kept = [value_of(variable) for variable in variables]
         try:
             for variable, value in zip(variables, (*state.trainable, *state.non_trainable), strict=True):
                 variable.assign(value)
