@@ -29,8 +29,9 @@ def database(settings: Settings) -> Generator[Database]:
     [
         ("nonsense", "expected sqlite:///FILE or postgresql://"),
         ("mysql://host/db", "names 'mysql'; Penstock keeps its metadata in sqlite or postgresql"),
-        ("sqlite://", "must name a file"),
-        ("sqlite:///:memory:", "must name a file"),
+        ("sqlite://", "expected sqlite:///FILE: a store in memory cannot be shared"),
+        ("sqlite:///", "expected sqlite:///FILE"),
+        ("sqlite:///:memory:", "expected sqlite:///FILE"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_misuse(settings: Settings, url: str, complaint: str) -> None:

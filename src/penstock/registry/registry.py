@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -347,10 +348,16 @@ class Registry:
         connection.execute(models.update().where(models.c.id == model.id).values(default_number=None))
 
     def _give_up(self, note: Note) -> None:
-        try:
-            self._notes.clear(note)
-        except StoreError:
-            return  # the note stays, and a later process clears; the caller hears of what went wrong first
+        """Clears away a creation of this process that failed, and gives its number back if it was the last."""
+        with suppress(StoreError):  # the note stays, and a later process clears; the caller hears of the failure first
+            if self._notes.clear(note):
+                of_model = (models.c.project == note.project) & (models.c.name == note.model)
+                with self._database.write(_SUBJECT) as connection:
+                    connection.execute(
+                        models.update()
+                        .where(of_model, models.c.next_number == note.number + 1)
+                        .values(next_number=note.number)
+                    )
 
     def _version(self, row: Row[Any]) -> Version:
         return version_of(row, self._artifacts_uri)

@@ -123,21 +123,23 @@ class Notes:
         if not connection.execute(unfinished.delete().where(mine)).rowcount:
             raise _lost(note)
 
-    def clear(self, note: Note) -> None:
+    def clear(self, note: Note) -> bool:
         """Deletes the files of a change that is given up or is a deletion, then its note.
 
-        Does nothing when the note is out: then the change was made after all, or another process clears it.
+        Does nothing and returns False when the note is out: then the change was made after all, or another process
+        has taken the note over.
         """
         with self._database.read() as connection:
             mine = (unfinished.c.id == note.id) & (unfinished.c.owner == note.owner)
             if connection.execute(select(unfinished.c.id).where(mine)).first() is None:
-                return
+                return False
         parent = blobs.join(self._artifacts_uri, note.project, note.model)
         blobs.remove_folder(blobs.join(parent, str(note.number)), under=parent)
         if blobs.is_local(parent) and blobs.local_path(parent).is_dir():
             sweep_abandoned(blobs.local_path(parent))
         with self._database.write(_SUBJECT) as connection:
             connection.execute(unfinished.delete().where(unfinished.c.id == note.id))
+        return True
 
     def sweep(self) -> None:
         """Clears away what processes that are gone have left. What cannot be deleted now is left for a later one."""

@@ -1,13 +1,17 @@
 """Opens the metadata store: SQLite or PostgreSQL, its tables brought up to date, its failures in Penstock's words."""
 
 import fcntl
+import os
+import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 
@@ -20,6 +24,8 @@ __all__ = ["Database", "open_database"]
 
 BUSY_TIMEOUT_S = 60
 """How long a writer waits for another one."""
+
+_SQLITE = "sqlite:///"
 
 _MIGRATION_LOCK = 0x70656E73746F636B  # "penstock", a key for PostgreSQL's advisory locks
 
@@ -88,6 +94,8 @@ def open_database(settings: Settings) -> Database:
 
 
 def _url_of(text_of_url: str) -> URL:
+    if text_of_url.startswith(_SQLITE) and (file := text_of_url.removeprefix(_SQLITE)) not in ("", ":memory:"):
+        return URL.create("sqlite", database=file)  # taken as it is: a home may be called `what?`
     try:
         url = make_url(text_of_url)
     except ArgumentError as error:
@@ -97,9 +105,9 @@ def _url_of(text_of_url: str) -> URL:
     if url.get_backend_name() in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise UsageError("PENSTOCK_DATABASE_URL must name a file: a store in memory cannot be shared by processes")
-        return url
+        raise UsageError(
+            f"PENSTOCK_DATABASE_URL is {text_of_url!r}; expected sqlite:///FILE: a store in memory cannot be shared"
+        )
     raise UsageError(
         f"PENSTOCK_DATABASE_URL names {url.get_backend_name()!r}; Penstock keeps its metadata in sqlite or postgresql"
     )
@@ -109,7 +117,12 @@ def _engine_of(url: URL) -> Engine:
     try:
         if url.get_backend_name() == "postgresql":
             return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        file = Path(url.database or "")
+        if file.exists() and not os.access(file.parent, os.W_OK):
+            # Not kept open: without a shared memory file, a connection does not notice what another host writes.
+            engine = create_engine(url, creator=partial(_open_read_only, file), poolclass=NullPool)
+        else:
+            engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     except ImportError as error:
         raise MissingExtraError("postgres", "keeping the metadata in PostgreSQL") from error
     except NoSuchModuleError as error:
@@ -117,6 +130,14 @@ def _engine_of(url: URL) -> Engine:
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _open_read_only(file: Path) -> sqlite3.Connection:
+    """SQLite's way into a store on a read-only volume, where it cannot make the files that go with its log."""
+    # A log that is not empty must be read too, and is when the files that go with it are there.
+    log = file.with_name(f"{file.name}-wal")
+    mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    return sqlite3.connect(f"file:{quote(str(file))}?{mode}", uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
@@ -189,5 +210,7 @@ def _mapped(place: str) -> Generator[None]:
         reason = str(error.orig).strip()
         if "database is locked" in reason:
             reason = f"another process has been writing to it for {BUSY_TIMEOUT_S} s"
+        elif "disk I/O error" in reason:
+            reason += "; SQLite says so when the disk is full, too"
         verb = "open" if isinstance(error, OperationalError) and "unable to open" in reason else "use"
         raise StoreError(f"cannot {verb} the metadata store {place}: {reason}") from error
