@@ -80,7 +80,7 @@ class Lane:
         self._post = post
         self._queue: deque[Ask] = deque()
         self._is_busy = False
-        self._row_cost_s = 0.0
+        self._row_cost_s = model.row_cost_s
 
     @property
     def has_work(self) -> bool:
@@ -159,8 +159,12 @@ class Lane:
                     _log.exception("an answer could not be written")
                 ask.refuse(exchange, refusal_of(error))
             position = stop
-        cost_s = (perf_counter() - started) / rows
-        self._row_cost_s += 0.1 * (cost_s - self._row_cost_s)
+        self._learn_cost((perf_counter() - started) / rows)
+
+    def _learn_cost(self, row_cost_s: float) -> None:
+        """One stall of the machine must not make a quick model count as slow."""
+        known = self._row_cost_s
+        self._row_cost_s += 0.1 * (min(row_cost_s, 2 * known + 0.0005) - known)
 
     def _run_failed(self, asks: list[Ask], error: Exception) -> None:
         """Nobody's request fails for a neighbour's: each is run by itself."""
