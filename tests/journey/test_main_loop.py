@@ -91,7 +91,11 @@ def trainers_answers(model_dir: str, instances: Path, bundle: str) -> list[dict[
     batch = model.decode([json.loads(line) for line in instances.read_text().splitlines()])
     kind = DNNRegressor if model.manifest.estimator == "DNNRegressor" else DNNClassifier
     estimator = kind(hidden_units=[64, 64], model_dir=model_dir)
-    answers = estimator.predict(lambda: dict(batch.arrays))
+    arrays = {
+        column.name: batch[column.name].view("datetime64[us]") if column.type == "timestamp" else batch[column.name]
+        for column in batch.schema
+    }
+    answers = estimator.predict(lambda: arrays)
     return [{key: np.asarray(value).tolist() for key, value in answer.items()} for answer in answers]
 
 
