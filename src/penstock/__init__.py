@@ -8,9 +8,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC_MODULES = ("client", "estimator", "feature_column")
+_PUBLIC_MODULES = ("client", "estimator", "feature_column", "serving_input")
 
-__all__ = ["__version__", "client", "estimator", "feature_column"]
+__all__ = ["__version__", "client", "estimator", "feature_column", "serving_input"]
 
 
 def __getattr__(name: str) -> Any:
