@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("penstock.cli.train:train", "Train an experiment; register the result."),
     "local": ("penstock.cli.local:local", "Train or predict in this process."),
     "jobs": ("penstock.cli.jobs:jobs", "Submit, list, describe, cancel jobs; read their logs."),
+    "cluster": ("penstock.cli.cluster:cluster", "A Ray cluster to run jobs on."),
     "models": ("penstock.cli.models:models", "Create, list, describe and delete models."),
     "versions": ("penstock.cli.versions:versions", "Create, list, describe and delete versions of a model."),
     "serve": ("penstock.cli.serve:serve", "Answer predictions over HTTP."),
@@ -89,6 +90,14 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if wants_traceback:
+            raise
+        kind = type(error).__name__
+        _say(
+            f"this is a bug in Penstock: {kind}: {error}. Run the command again with --debug and report what it prints"
+        )
         sys.exit(1)
 
 

@@ -17,7 +17,7 @@ from penstock.data.schema import DataType, Schema
 from penstock.data.table import open_table
 from penstock.errors import AlreadyExistsError, NotFoundError, UsageError
 from penstock.settings import Settings
-from penstock.training.task import InferredTask, infer_task
+from penstock.training.task import InferredTask, check_label, infer_task
 
 __all__ = ["EXAMPLES", "Written", "write_example", "write_experiment", "write_trainer"]
 
@@ -171,7 +171,7 @@ def model_name_of(stem: str) -> str:
 def _look(source: str, label: str, settings: Settings) -> tuple[TableProfile, Schema, InferredTask]:
     table = open_table(source, settings=settings, options=ReadOptions())
     try:
-        table.schema[label]
+        check_label(table.schema, label, source=source)
         profile = profile_table(table)
         return profile, table.schema, infer_task(profile[label])
     finally:

@@ -25,7 +25,7 @@ from penstock.features.statistics import gather_statistics
 from penstock.settings import Settings
 from penstock.training.catalog import estimator_class
 from penstock.training.experiment import Experiment
-from penstock.training.task import infer_task
+from penstock.training.task import check_label, infer_task
 from penstock.training.treatments import AUTO, Treatment, explicit_column, parse_treatments
 
 __all__ = ["Trained", "train_experiment"]
@@ -57,7 +57,7 @@ def train_experiment(
     """
     table = _open(experiment.data.source, experiment, settings)
     try:
-        table.schema[experiment.label.name]
+        check_label(table.schema, experiment.label.name, source=str(experiment.data.source))
         profile = profile_table(table)
         task = _task(experiment, profile)
         chosen = _estimator_class(experiment, task)

@@ -8,10 +8,10 @@ from penstock.estimators.estimator import Estimator
 __all__ = ["ESTIMATORS", "estimator_class"]
 
 ESTIMATORS: dict[str, str] = {
-    "DNNClassifier": "penstock.estimators.canned",
-    "DNNRegressor": "penstock.estimators.canned",
-    "LinearClassifier": "penstock.estimators.canned",
-    "LinearRegressor": "penstock.estimators.canned",
+    "DNNClassifier": "penstock.estimators.dnn",
+    "DNNRegressor": "penstock.estimators.dnn",
+    "LinearClassifier": "penstock.estimators.linear",
+    "LinearRegressor": "penstock.estimators.linear",
 }
 
 

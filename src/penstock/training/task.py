@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from penstock.bundle.manifest import Task
 from penstock.data.profile import ColumnProfile
-from penstock.data.schema import DataType
-from penstock.errors import TrainingError
+from penstock.data.schema import DataType, Schema
+from penstock.errors import DataError, TrainingError, did_you_mean
 
-__all__ = ["InferredTask", "infer_task"]
+__all__ = ["InferredTask", "check_label", "infer_task"]
 
 _MOST_INTEGER_CLASSES = 10
 """Whole numbers with more different values than this are quantities, not names of classes."""
@@ -21,17 +21,30 @@ class InferredTask:
     reason: str
 
 
+def check_label(schema: Schema, label: str, *, source: str) -> None:
+    """Raises DataError where the table has no such column, or none besides it to learn from."""
+    if label not in schema:
+        known = ", ".join(schema.names)
+        close = did_you_mean(label, schema.names)
+        raise DataError(f"the label {label!r} is not a column of {source}; it has {known}{close}")
+    if len(schema) == 1:
+        raise DataError(f"{source} has no column besides the label {label!r}; there is nothing to learn it from")
+
+
 def infer_task(label: ColumnProfile) -> InferredTask:
     """Text and booleans are classes; so are a few whole numbers; anything else is a quantity.
 
     Raises TrainingError for a label that nothing can be learned from: no value, one value only, a timestamp.
     """
     name = repr(label.name)
+    if label.rows == 0:
+        raise TrainingError("the table has no rows; there is nothing to learn from")
     if label.present == 0:
         raise TrainingError(f"the label {name} has no value in any row; name another column as the label")
     if label.distinct == 1:
         only = repr(label.values[0].value) if label.values else "one"
-        raise TrainingError(f"the label {name} is {only} in every row; there is nothing to learn from a single value")
+        rows = "its only row" if label.rows == 1 else "every row"
+        raise TrainingError(f"the label {name} is {only} in {rows}; there is nothing to learn from a single value")
     match label.type:
         case DataType.TIMESTAMP | DataType.IMAGE:
             raise TrainingError(f"the label {name} is of type {label.type}; expected a number, a boolean or text")
