@@ -3,12 +3,12 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.errors import UsageError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "load_settings", "ray_token_file"]
 
 ENGINE_PORT = 8080
 SERVING_REST_PORT = 8501
@@ -33,6 +33,7 @@ class Settings:
     job_slots: jobs that run at once on this machine (`PENSTOCK_JOB_SLOTS`, default: half of its cores).
     job_grace_s: seconds that a cancelled job has to save its work (`PENSTOCK_JOB_GRACE_S`).
     ray_address: Ray cluster that jobs go to (`PENSTOCK_RAY_ADDRESS`), None for this machine.
+    ray_token: what its job server asks for (`RAY_AUTH_TOKEN`, or the file `RAY_AUTH_TOKEN_PATH`), None for none.
     """
 
     home: Path
@@ -47,16 +48,21 @@ class Settings:
     job_slots: int
     job_grace_s: int
     ray_address: str | None
+    ray_token: str | None = field(repr=False)
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from environment variables. Raises UsageError naming the variable that cannot be used."""
+def load_settings(environ: Mapping[str, str] | None = None, *, project: str | None = None) -> Settings:
+    """Settings from environment variables; `project` is put before PENSTOCK_PROJECT.
+
+    Raises UsageError naming the variable that cannot be used.
+    """
     env = os.environ if environ is None else environ
     home = Path(env.get("PENSTOCK_HOME") or "~/.penstock").expanduser().absolute()
-    project = env.get("PENSTOCK_PROJECT") or "local"
+    told = "--project" if project is not None else "PENSTOCK_PROJECT"
+    project = project or env.get("PENSTOCK_PROJECT") or "local"
     if not _PROJECT_PATTERN.fullmatch(project):
         raise UsageError(
-            f"PENSTOCK_PROJECT is {project!r}; expected lower-case letters, digits and hyphens, starting with a letter"
+            f"{told} is {project!r}; expected lower-case letters, digits and hyphens, starting with a letter"
         )
     return Settings(
         home=home,
@@ -71,7 +77,25 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         job_slots=_positive_int(env, "PENSTOCK_JOB_SLOTS", max(1, (os.cpu_count() or 1) // 2)),
         job_grace_s=_positive_int(env, "PENSTOCK_JOB_GRACE_S", 10),
         ray_address=env.get("PENSTOCK_RAY_ADDRESS") or None,
+        ray_token=_ray_token(env, home),
     )
+
+
+def ray_token_file(home: Path) -> Path:
+    """Where `penstock cluster local` keeps the token of its cluster."""
+    return home / "ray" / "token"
+
+
+def _ray_token(env: Mapping[str, str], home: Path) -> str | None:
+    if token := env.get("RAY_AUTH_TOKEN"):
+        return token
+    named = env.get("RAY_AUTH_TOKEN_PATH")
+    try:
+        return Path(named or ray_token_file(home)).expanduser().read_text().strip() or None
+    except OSError as error:
+        if named:
+            raise UsageError(f"RAY_AUTH_TOKEN_PATH is {named!r}, which cannot be read: {error.strerror}") from None
+        return None
 
 
 def _positive_int(env: Mapping[str, str], name: str, default: int) -> int:

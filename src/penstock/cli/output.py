@@ -1,6 +1,5 @@
 """How commands print: results on stdout as text or JSON, everything else on stderr."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -28,9 +27,8 @@ def format_option(command: Command) -> Command:
 
 def settings_of(ctx: click.Context) -> Settings:
     """The settings of this call: the environment, with `--project` over it."""
-    settings = load_settings()
-    project = ctx.find_root().obj.get("project") if ctx.find_root().obj else None
-    return settings if project is None else dataclasses.replace(settings, project=project)
+    said = ctx.find_root().obj or {}
+    return load_settings(project=said.get("project"))
 
 
 def echo_json(value: Any) -> None:
