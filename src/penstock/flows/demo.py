@@ -157,7 +157,7 @@ def _exported(trained: Trained, train_s: float) -> Exported:
 
 def _the_labs_records() -> Iterator[Mapping[str, Any]]:
     text = files("penstock.data").joinpath("packaged", "housing_records.json").read_text(encoding="utf-8")
-    return (json.loads(line) for line in text.splitlines())
+    return ({name: json.loads(line)[name] for name in FEATURES} for line in text.splitlines())
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> str:
