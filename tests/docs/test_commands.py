@@ -1,4 +1,7 @@
-"""Every command that README.md and docs/ show is run: each page's `sh` blocks as one script, in a folder of its own."""
+"""Every command that README.md and docs/ show is run: each page's `sh` blocks as one script, in a folder of its own.
+
+What a page takes for granted stands in it as a comment, `<!-- run` to `-->`, which is run in its place.
+"""
 
 import os
 import re
@@ -13,7 +16,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^(?:```sh|<!-- run)\n(.*?)^(?:```|-->)", re.MULTILINE | re.DOTALL)
 
 
 def free_port() -> int:
