@@ -203,3 +203,41 @@ def test_a_whole_column_and_its_values_one_by_one_decode_alike() -> None:
         plain = decoder(column(data_type, nullable=True)).rows([{"x": value} for value in [*values, None]])["x"]
         as_text = decoder(column(data_type, nullable=True)).rows([{"x": str(value)} for value in [*values, ""]])["x"]
         np.testing.assert_array_equal(plain, as_text)
+
+
+@pytest.mark.parametrize(
+    ("data_type", "sent", "kept"),
+    [
+        (DataType.FLOAT, np.array([1, 2], dtype=np.int32), [1.0, 2.0]),
+        (DataType.FLOAT, np.array([0.5, 2], dtype=np.float32), [0.5, 2.0]),
+        (DataType.INTEGER, np.array([1, 2], dtype=np.float64), [1.0, 2.0]),
+        (DataType.INTEGER, np.array([1, 2], dtype=np.uint64), [1.0, 2.0]),
+        (DataType.BOOLEAN, np.array([True, False]), [1.0, 0.0]),
+        (DataType.BOOLEAN, np.array([1, 0], dtype=np.int8), [1.0, 0.0]),
+        (DataType.STRING, np.array(["a", "e\u0301"], dtype=object), ["a", "\u00e9"]),
+        (DataType.TIMESTAMP, np.array([5, -7], dtype=np.int64), [5, -7]),
+        (DataType.TIMESTAMP, np.array(["1970-01-01T00:00:01Z"], dtype=object), [1_000_000]),
+    ],
+)
+def test_arrays_are_taken_by_the_same_rules(data_type: DataType, sent: Any, kept: list[object]) -> None:
+    found = decoder(column(data_type)).columns({"x": sent})["x"]
+    assert found.tolist() == kept
+    assert found.dtype == decoder(column(data_type, nullable=True)).columns({"x": [None]})["x"].dtype
+
+
+@pytest.mark.parametrize(
+    ("data_type", "sent", "message"),
+    [
+        (DataType.FLOAT, np.array([1, np.inf]), "instance 1: column 'x' is inf; expected a finite number"),
+        (DataType.FLOAT, np.array([1, np.nan]), "instance 1: column 'x' is missing"),
+        (DataType.FLOAT, np.array([True]), "expected a number, not a boolean"),
+        (DataType.INTEGER, np.array([1, 2.5]), "instance 1: column 'x' is 2.5; expected an integer"),
+        (DataType.INTEGER, np.array([2**60]), "expected an integer below"),
+        (DataType.TIMESTAMP, np.array([1.5]), "expected a timestamp"),
+        (DataType.TIMESTAMP, np.array([MISSING_TIMESTAMP]), "instance 0: column 'x' is missing"),
+        (DataType.STRING, np.array([1.5]), "expected a string"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_by_the_same_rules(data_type: DataType, sent: Any, message: str) -> None:
+    with pytest.raises(InstanceError, match=message):
+        decoder(column(data_type)).columns({"x": sent})

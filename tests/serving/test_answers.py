@@ -51,6 +51,7 @@ def test_strings_of_outputs_called_bytes_are_base64() -> None:
     [
         (np.array([True, False]), "[true,false]"),
         (np.array([1, 2], dtype=np.int32), "[1,2]"),
+        (np.array([1, 2], dtype=np.longlong), "[1,2]"),
         (np.array([0.5, 2], dtype=np.float32), "[0.5,2.0]"),
         (np.array([0.5, 2], dtype=np.float16), "[0.5,2.0]"),
         (np.zeros((2, 0), dtype=np.float32), "[[],[]]"),

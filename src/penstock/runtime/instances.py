@@ -19,8 +19,10 @@ from penstock.runtime.values import MAX_EXACT_INTEGER, is_base64, shorten, value
 
 __all__ = ["InstanceDecoder"]
 
-_NUMBERS = ({float}, {int}, {float, int})
-_NUMBERS_OR_NULL = tuple(kinds | {type(None)} for kinds in _NUMBERS)
+Values = list[Any] | Array
+"""Values of one column as they came: plain Python, or an array that a binary protocol carried."""
+
+_NUMBER_KINDS = frozenset({float, int, type(None)})
 
 
 class InstanceDecoder:
@@ -62,7 +64,8 @@ class InstanceDecoder:
     def columns(self, inputs: object) -> ColumnBatch:
         """Column form: an object of one list of values a column; a bare list where the model takes one column.
 
-        Raises InstanceError naming the column, and the index where one value is at fault.
+        A NumPy array `[rows]` may stand for a list; in one, integers in a timestamp column are microseconds since
+        1970-01-01 UTC. Raises InstanceError naming the column, and the index where one value is at fault.
         """
         if not isinstance(inputs, dict) or is_base64(inputs):
             if len(self._names) != 1:
@@ -71,7 +74,7 @@ class InstanceDecoder:
                 )
             inputs = {self._names[0]: inputs}
         self._check_names(inputs, "'inputs'", index=None)
-        values = {name: value if isinstance(value, list) else [value] for name, value in inputs.items()}
+        values = {name: value if isinstance(value, list | np.ndarray) else [value] for name, value in inputs.items()}
         lengths = {name: len(values[name]) for name in self._names if name in values}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -113,7 +116,7 @@ class InstanceDecoder:
                     column=name,
                 )
 
-    def _batch(self, values: Sequence[list[Any]]) -> ColumnBatch:
+    def _batch(self, values: Sequence[Values]) -> ColumnBatch:
         return ColumnBatch(
             self.schema, {column.name: column(items) for column, items in zip(self._columns, values, strict=True)}
         )
@@ -132,30 +135,52 @@ class _ColumnDecoder:
         self._dtype = dtype_of(column.type)
         self._read = value_reader(column)
         self._null_marks = frozenset(column.null_marks)
-        self._plain = _NUMBERS + _NUMBERS_OR_NULL if column.nullable else _NUMBERS
 
-    def __call__(self, values: list[Any]) -> Array:
-        array = self._at_once(values)
-        return self._one_by_one(values) if array is None else array
+    def __call__(self, values: Values) -> Array:
+        """Raises InstanceError naming the index of a value that does not fit."""
+        array = self._of_array(values) if isinstance(values, np.ndarray) else self._of_list(values)
+        if array is not None and not self._fits(array):
+            array = None
+        if array is None:
+            array = self._one_by_one(values.tolist() if isinstance(values, np.ndarray) else values)
+        if not self._column.nullable:
+            self._refuse_missing(array, values)
+        return array
 
-    def _at_once(self, values: list[Any]) -> Array | None:
-        """The array, or None where a value needs a closer look."""
+    def _of_list(self, values: list[Any]) -> Array | None:
+        """The array of plain values; None where one needs a closer look."""
         kinds = set(map(type, values))
         match self._column.type:
-            case DataType.FLOAT | DataType.INTEGER if kinds in self._plain:
+            case DataType.FLOAT | DataType.INTEGER if kinds <= _NUMBER_KINDS:
                 try:
-                    array = np.array(values, dtype=np.float64)
+                    return np.array(values, dtype=np.float64)
                 except OverflowError:
                     return None
-                fits = not np.isinf(array).any() and (self._column.nullable or not np.isnan(array).any())
-                if fits and self._column.type is DataType.INTEGER:
-                    known = array[~np.isnan(array)]
-                    fits = bool((known == np.floor(known)).all() and (np.abs(known) <= MAX_EXACT_INTEGER).all())
-                return array if fits else None
-            case DataType.STRING if kinds == {str} and not self._null_marks:
-                return np.array(values, dtype=object) if "".join(values).isascii() else None
-            case _:
-                return None
+            case DataType.STRING if kinds == {str} and not self._null_marks and "".join(values).isascii():
+                return np.array(values, dtype=object)
+        return None
+
+    def _of_array(self, values: Array) -> Array | None:
+        """The array of typed values; None where they need a closer look."""
+        kind = values.dtype.kind
+        match self._column.type:
+            case DataType.FLOAT | DataType.INTEGER if kind in "fiu":
+                return values.astype(np.float64, copy=False)
+            case DataType.BOOLEAN if kind == "b":
+                return values.astype(np.float64)
+            case DataType.TIMESTAMP if kind == "i":
+                return values.astype(np.int64, copy=False)
+        return None
+
+    def _fits(self, array: Array) -> bool:
+        """Whether numbers are finite or missing and, in an integer column, integers that are held exactly."""
+        match self._column.type:
+            case DataType.FLOAT:
+                return not np.isinf(array).any()
+            case DataType.INTEGER:
+                known = array[~np.isnan(array)]
+                return bool((np.abs(known) <= MAX_EXACT_INTEGER).all() and (known == np.floor(known)).all())
+        return True
 
     def _one_by_one(self, values: list[Any]) -> Array:
         array = np.empty(len(values), dtype=self._dtype)
@@ -168,14 +193,15 @@ class _ColumnDecoder:
                     index=index,
                     column=self.name,
                 ) from None
-        if not self._column.nullable:
-            missing = np.flatnonzero(is_missing(array, self._column.type))
-            if len(missing):
-                index = int(missing[0])
-                raise InstanceError(
-                    f"instance {index}: column {self.name!r} is missing ({shorten(values[index])}); it never was in "
-                    "training, so a value is required",
-                    index=index,
-                    column=self.name,
-                )
         return array
+
+    def _refuse_missing(self, array: Array, values: Values) -> None:
+        missing = np.flatnonzero(is_missing(array, self._column.type))
+        if len(missing):
+            index = int(missing[0])
+            raise InstanceError(
+                f"instance {index}: column {self.name!r} is missing ({shorten(values[index])}); it never was in "
+                "training, so a value is required",
+                index=index,
+                column=self.name,
+            )

@@ -40,6 +40,7 @@ def _line(exchange: Exchange) -> bytes:
             "status": exchange.status,
             "ms": round(exchange.seconds * 1000, 3),
             "instances": exchange.rows,
+            "model": exchange.model_name or None,
             "version": None if version is None else version.number,
             "received_bytes": len(exchange.body),
             "sent_bytes": exchange.sent_bytes,

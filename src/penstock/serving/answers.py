@@ -52,6 +52,8 @@ class Answers:
             part = array[start:stop]
             if not _is_number(part):
                 columns[name] = [_strings(row, as_bytes=name.endswith("_bytes")) for row in part.tolist()]
+            elif self._plain and part.dtype.kind in "iub":
+                columns[name] = part.tolist()
             elif self._plain:
                 columns[name] = list(np.ascontiguousarray(part))
             else:

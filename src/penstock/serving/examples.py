@@ -6,6 +6,7 @@ import orjson
 from penstock.bundle.manifest import Manifest, Task
 from penstock.runtime.values import shorten
 from penstock.serving.answers import Answers
+from penstock.serving.compression import unpacked_body
 from penstock.serving.gateway import Exchange
 from penstock.serving.lanes import Ask, Lane
 from penstock.serving.predicting import check_signature_name, list_under, read_object
@@ -21,7 +22,7 @@ def ask_examples(lane: Lane, exchange: Exchange, protocol: WireProtocol, *, verb
     fitting = "regress" if manifest.task is Task.REGRESSION else "classify"
     if verb != fitting:
         raise Refusal(Code.INVALID_ARGUMENT, f"{lane.model_name} is a model of {manifest.task}; ask it to :{fitting}")
-    request = read_object(exchange.body)
+    request = read_object(unpacked_body(exchange, limit_bytes=lane.limits.body_bytes))
     check_signature_name(request)
     context = request.get("context", {})
     if not isinstance(context, dict):

@@ -33,7 +33,7 @@ class Exchange:
     is_second_try: whether its version has once been gone when it was to be loaded.
     refusal: why the body was not read, where it was not.
     status, sent_bytes, seconds: of the answer, once given; seconds since the arrival.
-    version, rows: what answered it and how many instances it had, where a model did.
+    model_name, version, rows: what answered it and how many instances it had, where a model did.
     """
 
     __slots__ = (
@@ -43,6 +43,7 @@ class Exchange:
         "body",
         "is_second_try",
         "method",
+        "model_name",
         "path",
         "refusal",
         "rows",
@@ -69,6 +70,7 @@ class Exchange:
         self.rows = 0
         self.is_second_try = False
         self.seconds = 0.0
+        self.model_name = ""
         self.version: ServedVersion | None = None
 
     def header(self, name: str) -> str | None:

@@ -8,7 +8,7 @@ from penstock.serving.router import Handler, Once
 
 __all__ = ["PROBES", "Health"]
 
-PROBES = frozenset({"/", "/healthz"})
+PROBES = frozenset({"/", "/healthz", "/v2/health/live", "/v2/health/ready"})
 """Paths that are answered without a token: they say nothing of the models."""
 
 

@@ -75,7 +75,7 @@ class Lane:
         self.version = version
         self.model = model
         self.model_name = model_name
-        self._limits = limits
+        self.limits = limits
         self._pool = pool
         self._post = post
         self._queue: deque[Ask] = deque()
@@ -88,12 +88,12 @@ class Lane:
 
     def ask(self, ask: Ask) -> None:
         """Queues a request for the next `flush`. Raises Refusal when too many wait or it is too large."""
-        if ask.count > self._limits.instances:
+        if ask.count > self.limits.instances:
             raise Refusal(
                 Code.INVALID_ARGUMENT,
-                f"the request has {ask.count:,} instances; at most {self._limits.instances:,} are taken at once",
+                f"the request has {ask.count:,} instances; at most {self.limits.instances:,} are taken at once",
             )
-        if len(self._queue) >= self._limits.queue:
+        if len(self._queue) >= self.limits.queue:
             raise Refusal(
                 Code.RESOURCE_EXHAUSTED,
                 f"{len(self._queue):,} requests wait for version {self.version.number} of {self.model_name}; "
@@ -118,11 +118,11 @@ class Lane:
         """Requests of up to `batch_rows` rows together, at least one; those that waited too long get told."""
         asks: list[Ask] = []
         rows = 0
-        overdue = monotonic() - self._limits.deadline_s
-        while self._queue and (not asks or rows + self._queue[0].count <= self._limits.batch_rows):
+        overdue = monotonic() - self.limits.deadline_s
+        while self._queue and (not asks or rows + self._queue[0].count <= self.limits.batch_rows):
             ask = self._queue.popleft()
             if ask.exchange.started < overdue:
-                late = f"the request waited for more than {self._limits.deadline_s:g} s"
+                late = f"the request waited for more than {self.limits.deadline_s:g} s"
                 ask.refuse(ask.exchange, Refusal(Code.DEADLINE_EXCEEDED, late))
                 continue
             asks.append(ask)
@@ -150,6 +150,7 @@ class Lane:
         for ask in asks:
             stop = position + ask.count
             exchange = ask.exchange
+            exchange.model_name = self.model_name
             exchange.version = self.version
             exchange.rows = ask.count
             try:

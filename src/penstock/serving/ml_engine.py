@@ -7,7 +7,6 @@ import re
 
 import orjson
 
-from penstock.errors import did_you_mean
 from penstock.serving.answers import Answers
 from penstock.serving.catalog import ServedModel, ServedVersion
 from penstock.serving.gateway import JSON, Exchange
@@ -56,25 +55,12 @@ class MLEngine:
 
     def _target(self, path: re.Match[str]) -> tuple[ServedModel, ServedVersion]:
         """The version that a path means. Raises Refusal."""
-        service = self._service
-        if path["project"] != service.project:
+        if path["project"] != self._service.project:
             raise Refusal(
-                Code.NOT_FOUND, f"project {path['project']!r} is not served here; this server has {service.project!r}"
+                Code.NOT_FOUND,
+                f"project {path['project']!r} is not served here; this server has {self._service.project!r}",
             )
-        model = service.model(path["model"])
-        if model is None:
-            hint = did_you_mean(path["model"], service.model_names)
-            raise Refusal(Code.NOT_FOUND, f"there is no model {path['model']!r} in project {service.project}{hint}")
-        wanted = path["version"]
-        if wanted is None and model.default is None:
-            raise Refusal(Code.NOT_FOUND, f"model {model.name!r} has no versions yet")
-        for version in model.versions:
-            if wanted in (version.name, str(version.number)) or (wanted is None and version.number == model.default):
-                return model, version
-        names = [version.name for version in model.versions]
-        raise Refusal(
-            Code.NOT_FOUND, f"model {model.name!r} has no version {wanted!r}{did_you_mean(str(wanted), names)}"
-        )
+        return self._service.find(path["model"], path["version"])
 
 
 def _respond(exchange: Exchange, answers: Answers, start: int, stop: int) -> None:

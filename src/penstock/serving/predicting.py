@@ -6,6 +6,7 @@ from functools import partial
 from penstock.runtime.rows import NotPlain
 from penstock.runtime.values import shorten
 from penstock.serving.catalog import ServedVersion
+from penstock.serving.compression import unpacked_body
 from penstock.serving.gateway import Exchange
 from penstock.serving.json_reader import read_json
 from penstock.serving.lanes import Ask, Lane, Respond
@@ -72,7 +73,7 @@ def ask_to_predict(
     try:
         plain = lane.model.rows.read(exchange.body)
     except NotPlain:
-        request = read_object(exchange.body)
+        request = read_object(unpacked_body(exchange, limit_bytes=lane.limits.body_bytes))
         check_signature_name(request)
         if columns is not None and "inputs" in request:
             if "instances" in request:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, did_you_mean
 from penstock.runtime.model import LoadedModel, load_model
 from penstock.serving.catalog import Catalog, ServedModel, ServedVersion
 from penstock.serving.lanes import Lane
@@ -75,6 +75,20 @@ class Service:
     @property
     def model_names(self) -> list[str]:
         return list(self._models)
+
+    def find(self, model_name: str, wanted: str | None) -> tuple[ServedModel, ServedVersion]:
+        """The model and its version of that name or number, or the default one. Raises Refusal."""
+        model = self._models.get(model_name)
+        if model is None:
+            hint = did_you_mean(model_name, self._models)
+            raise Refusal(Code.NOT_FOUND, f"there is no model {model_name!r} in project {self.project}{hint}")
+        if wanted is None and model.default is None:
+            raise Refusal(Code.NOT_FOUND, f"model {model_name!r} has no versions yet")
+        for version in model.versions:
+            if wanted in (version.name, str(version.number)) or (wanted is None and version.number == model.default):
+                return model, version
+        hint = did_you_mean(str(wanted), [version.name for version in model.versions])
+        raise Refusal(Code.NOT_FOUND, f"model {model_name!r} has no version {wanted!r}{hint}")
 
     def failure(self, version: ServedVersion) -> Refusal | None:
         """Why a version could not be loaded, if that was tried."""

@@ -17,6 +17,7 @@ from penstock.serving.gateway import Exchange, Gateway
 from penstock.serving.health import Health
 from penstock.serving.loop import MainLoop
 from penstock.serving.ml_engine import MLEngine
+from penstock.serving.open_inference import OpenInference
 from penstock.serving.router import Router
 from penstock.serving.service import Service
 from penstock.serving.tf_serving import TensorFlowServing
@@ -32,7 +33,12 @@ class Worker:
         self._channel = channel
         self._loop = MainLoop()
         self._service = Service(settings.limits, post=self._loop.post, refresh=lambda: channel.send(Refresh()))
-        protocols = (MLEngine(self._service), TensorFlowServing(self._service), Health())
+        protocols = (
+            MLEngine(self._service),
+            TensorFlowServing(self._service),
+            OpenInference(self._service),
+            Health(),
+        )
         self._router = Router(self._service, protocols)
         self._log = AccessLog(sys.stderr.fileno(), rate=settings.access_log_rate)
         self._gateway = Gateway(

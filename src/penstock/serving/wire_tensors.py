@@ -1,0 +1,146 @@
+"""Tensors of the Open Inference Protocol: their datatypes, JSON and binary forms, and NumPy arrays.
+
+Binary form: little-endian, row-major, no padding; an element of BYTES is its length as u32, then its bytes.
+"""
+
+import struct
+from collections.abc import Sequence
+from itertools import chain
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.data.schema import DataType
+from penstock.errors import InstanceError
+from penstock.runtime.values import shorten
+from penstock.serving.answers import Answers
+
+__all__ = [
+    "binary_form",
+    "datatype_of",
+    "input_datatype",
+    "json_form",
+    "read_binary",
+    "read_json_data",
+    "rows_of_shape",
+]
+
+_NUMPY: dict[str, str] = {
+    "BOOL": "?",
+    "UINT8": "<u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "<i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+_DATATYPES = {np.dtype(code): name for name, code in _NUMPY.items()}
+_INPUT_DATATYPES = {
+    DataType.INTEGER: "INT64",
+    DataType.FLOAT: "FP64",
+    DataType.BOOLEAN: "BOOL",
+    DataType.STRING: "BYTES",
+    DataType.TIMESTAMP: "BYTES",
+    DataType.IMAGE: "UINT8",
+}
+_LENGTH = struct.Struct("<I")
+
+
+def input_datatype(data_type: DataType) -> str:
+    """The datatype that metadata names for a column; others are taken as well, where nothing is lost."""
+    return _INPUT_DATATYPES[data_type]
+
+
+def datatype_of(dtype: str) -> str:
+    """The datatype of an output whose NumPy type has this name; strings are "str"."""
+    return "BYTES" if dtype == "str" else _DATATYPES[np.dtype(dtype)]
+
+
+def rows_of_shape(name: str, shape: object) -> int:
+    """The rows of an input, which is `[rows]` or `[rows, 1]`. Raises InstanceError."""
+    if (
+        isinstance(shape, list)
+        and 1 <= len(shape) <= 2
+        and all(type(size) is int and size >= 0 for size in shape)
+        and shape[1:] in ([], [1])
+    ):
+        return int(shape[0])
+    raise InstanceError(f"input {name!r} has the shape {shorten(shape)}; expected [rows] or [rows, 1]", column=name)
+
+
+def read_json_data(name: str, datatype: str, rows: int, data: object) -> list[Any]:
+    """The values of `data`, nested or flat. Raises InstanceError when there are more or fewer than rows."""
+    if datatype not in _NUMPY and datatype != "BYTES":
+        raise _unknown_datatype(name, datatype)
+    if not isinstance(data, list):
+        raise InstanceError(f"the data of input {name!r} is {shorten(data)}; expected a list", column=name)
+    values = list(chain.from_iterable(data)) if data and all(isinstance(item, list) for item in data) else data
+    if len(values) != rows:
+        raise InstanceError(f"input {name!r} has {len(values)} values; its shape says {rows}", column=name)
+    return values
+
+
+def read_binary(name: str, datatype: str, rows: int, data: memoryview) -> NDArray[Any]:
+    """The array in binary form, `[rows]`. Raises InstanceError when size, shape and datatype disagree."""
+    if datatype == "BYTES":
+        return _read_strings(name, rows, data)
+    if datatype not in _NUMPY:
+        raise _unknown_datatype(name, datatype)
+    dtype = np.dtype(_NUMPY[datatype])
+    if len(data) != rows * dtype.itemsize:
+        raise InstanceError(
+            f"input {name!r} has {len(data)} bytes; {rows} values of {datatype} are {rows * dtype.itemsize}",
+            column=name,
+        )
+    return np.frombuffer(data, dtype=dtype)
+
+
+def binary_form(array: NDArray[Any]) -> bytes:
+    """An array in binary form."""
+    if array.dtype.kind not in "OU":
+        return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    encoded = [str(value).encode() for value in array.ravel().tolist()]
+    return b"".join(chain.from_iterable((_LENGTH.pack(len(value)), value) for value in encoded))
+
+
+def json_form(array: NDArray[Any]) -> bytes:
+    """An array as a flat JSON list; NaN and infinities are bare tokens."""
+    flat = array.reshape(prod(array.shape))
+    return Answers({"data": flat}).columns(0, len(flat))
+
+
+def _read_strings(name: str, rows: int, data: memoryview) -> NDArray[Any]:
+    if rows * _LENGTH.size > len(data):  # before room is made for them
+        raise InstanceError(f"input {name!r} has {len(data)} bytes, too few for {rows} values of BYTES", column=name)
+    values = np.empty(rows, dtype=object)
+    position = 0
+    try:
+        for index in range(rows):
+            (length,) = _LENGTH.unpack_from(data, position)
+            position += _LENGTH.size
+            value = data[position : position + length]
+            if len(value) != length:
+                raise struct.error("the last one is cut off")
+            values[index] = str(value, "utf-8")
+            position += length
+    except struct.error as error:
+        raise InstanceError(f"input {name!r} does not hold {rows} values of BYTES: {error}", column=name) from None
+    except UnicodeDecodeError:
+        raise InstanceError(f"instance {index}: column {name!r} is not UTF-8 text", index=index, column=name) from None
+    if position != len(data):
+        raise InstanceError(f"input {name!r} has {len(data) - position} bytes beyond its {rows} values", column=name)
+    return values
+
+
+def _unknown_datatype(name: str, datatype: str) -> InstanceError:
+    known: Sequence[str] = ("BYTES", *_NUMPY)
+    return InstanceError(
+        f"input {name!r} has the datatype {shorten(datatype)}; expected one of {', '.join(known)}", column=name
+    )
