@@ -95,7 +95,7 @@ def test_a_process_that_dies_at_one_line_or_another_leaves_nothing_half_done(
 ) -> None:
     bundle = make_bundle()
     with_one_version(settings, bundle)
-    assert die_at_every_line(bundle, first=random.Random(7).randrange(1, 12), step=12) > 300
+    assert die_at_every_line(bundle, first=random.Random(7).randrange(1, 24), step=24) > 300
 
 
 @pytest.mark.slow
