@@ -30,6 +30,8 @@ def train(
 
     A training that was stopped goes on where it was when the same experiment is trained again.
     """
+    import msgspec
+
     from penstock.flows.publish import check_can_publish, publish
     from penstock.flows.train import train_experiment
     from penstock.training.experiment import load_experiment
@@ -42,7 +44,12 @@ def train(
     version = None
     if register is not None:
         version = publish(
-            trained.uri, model=register, version_name=version_name, set_default=set_default, settings=settings
+            trained.uri,
+            model=register,
+            version_name=version_name,
+            set_default=set_default,
+            configuration=msgspec.to_builtins(loaded),
+            settings=settings,
         )
     manifest = trained.manifest
     if output_format == "json":
