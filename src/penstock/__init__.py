@@ -6,7 +6,7 @@ Public names load on first use, so that `import penstock` stays light.
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+from penstock.version import __version__
 
 _PUBLIC_MODULES = ("client", "estimator", "feature_column", "serving_input")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from penstock import __version__
 from penstock.errors import PenstockError, UsageError
+from penstock.version import __version__
 
 __all__ = ["LazyGroup", "main", "penstock"]
 

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from penstock import __version__
 from penstock.bundle.folder import BundleWriter
 from penstock.bundle.manifest import FORMAT_VERSION, BundleKind, Label, Manifest, Signature, Task
 from penstock.data.columns import ColumnBatch
@@ -20,6 +19,7 @@ from penstock.export.instances import instances_of
 from penstock.export.model import ServableModel, assemble
 from penstock.export.parity import check_parity
 from penstock.runtime.model import GRAPH_NAME, RECIPE_NAME, RowTransform, load_model
+from penstock.version import __version__
 
 __all__ = ["PARITY_NAME", "PROFILE_NAME", "SAMPLES_NAME", "BundleFacts", "ServingRecipe", "write_bundle"]
 

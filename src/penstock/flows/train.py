@@ -3,19 +3,22 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from penstock.bundle.folder import read_manifest
+from penstock.bundle.folder import read_manifest, verify
 from penstock.bundle.manifest import Manifest, Task
 from penstock.data.options import ReadOptions
 from penstock.data.profile import TableProfile
 from penstock.data.profiler import profile_table
 from penstock.data.schema import Schema
 from penstock.data.table import Table, open_table
-from penstock.errors import ConfigError, TrainingError, did_you_mean
+from penstock.errors import BundleError, ConfigError, NotFoundError, did_you_mean
+from penstock.estimators.checkpoints import replace_file
 from penstock.estimators.estimator import Estimator
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.table_input import TableInput, table_input_fns
@@ -27,8 +30,11 @@ from penstock.training.catalog import estimator_class
 from penstock.training.experiment import Experiment
 from penstock.training.task import check_label, infer_task
 from penstock.training.treatments import AUTO, Treatment, explicit_column, parse_treatments
+from penstock.version import __version__
 
 __all__ = ["Trained", "train_experiment"]
+
+_FINISHED = "finished.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,47 +61,82 @@ def train_experiment(
     note: told of what was detected and left out.
     Raises ConfigError for what the experiment gets wrong, DataError for the table, TrainingError for the training.
     """
-    table = _open(experiment.data.source, experiment, settings)
-    try:
-        check_label(table.schema, experiment.label.name, source=str(experiment.data.source))
-        profile = profile_table(table)
-        task = _task(experiment, profile)
-        chosen = _estimator_class(experiment, task)
+    with ExitStack() as tables:
+        table = tables.enter_context(closing(_open(experiment.data.source, experiment, settings)))
         evaluation: float | Table = experiment.split.evaluation
         if experiment.data.evaluation is not None:
-            evaluation = _open(experiment.data.evaluation, experiment, settings)
-        label = experiment.label.name
-        treatments = _treatments(experiment, table.schema)
-        train_fn, evaluate_fn = table_input_fns(
-            table,
-            label=label,
-            evaluation=evaluation,
-            seed=experiment.split.seed,
-            features=[treatment.column for treatment in treatments],
-            batch_size=experiment.training.batch_size,
-            weight=experiment.training.weight,
-        )
-        folder = model_dir or str(
-            settings.home / "projects" / settings.project / "experiments" / _key(experiment, table)
-        )
-        estimator = _make(
-            chosen,
-            experiment,
-            feature_columns=_feature_columns(treatments, train_fn, label, note),
-            model_dir=folder,
-            config=RunConfig(tf_random_seed=experiment.training.seed),
-        )
-        estimator.train(train_fn, max_steps=experiment.training.max_steps)
-        estimator.evaluate(evaluate_fn)
-        uri = estimator.export_saved_model(
-            f"{folder}/export",
-            serving=experiment.serving,
-            profile=profile.to_json(),
-            label_unit=experiment.label.unit,
-        )
-    finally:
-        table.close()
-    return Trained(uri=uri, model_dir=folder, manifest=read_manifest(uri), rows=profile.rows)
+            evaluation = tables.enter_context(closing(_open(experiment.data.evaluation, experiment, settings)))
+        check_label(table.schema, experiment.label.name, source=str(experiment.data.source))
+        key = _key(experiment, [table, *([evaluation] if isinstance(evaluation, Table) else [])])
+        folder = model_dir or str(settings.home / "projects" / settings.project / "experiments" / key)
+        finished = _finished(folder, key)
+        if finished is not None:
+            note(f"this experiment is trained already, on the same data; delete {folder} to train it anew")
+            return finished
+        profile = profile_table(table)
+        estimator, uri = _train(experiment, table, evaluation, profile=profile, folder=folder, note=note)
+    trained = Trained(uri=uri, model_dir=estimator.model_dir, manifest=read_manifest(uri), rows=profile.rows)
+    replace_file(Path(folder) / _FINISHED, msgspec.json.encode(_Finish(key=key, uri=uri, rows=profile.rows)))
+    return trained
+
+
+class _Finish(msgspec.Struct, frozen=True):
+    """Left in the folder of an experiment that ran to its end: a run that was killed later finds its result."""
+
+    key: str
+    uri: str
+    rows: int
+
+
+def _finished(folder: str, key: str) -> Trained | None:
+    """What an earlier run of the same experiment on the same data made, if its bundle is whole."""
+    try:
+        finish = msgspec.json.decode((Path(folder) / _FINISHED).read_bytes(), type=_Finish)
+        if finish.key != key:
+            return None
+        return Trained(uri=finish.uri, model_dir=folder, manifest=verify(finish.uri), rows=finish.rows)
+    except (OSError, msgspec.MsgspecError, NotFoundError, BundleError):
+        return None
+
+
+def _train(
+    experiment: Experiment,
+    table: Table,
+    evaluation: float | Table,
+    *,
+    profile: TableProfile,
+    folder: str,
+    note: Callable[[str], None],
+) -> tuple[Estimator, str]:
+    """The trained estimator, and where its bundle is."""
+    label = experiment.label.name
+    chosen = _estimator_class(experiment, _task(experiment, profile))
+    treatments = _treatments(experiment, table.schema)
+    train_fn, evaluate_fn = table_input_fns(
+        table,
+        label=label,
+        evaluation=evaluation,
+        seed=experiment.split.seed,
+        features=[treatment.column for treatment in treatments],
+        batch_size=experiment.training.batch_size,
+        weight=experiment.training.weight,
+    )
+    estimator = _make(
+        chosen,
+        experiment,
+        feature_columns=_feature_columns(treatments, train_fn, label, note),
+        model_dir=folder,
+        config=RunConfig(tf_random_seed=experiment.training.seed),
+    )
+    estimator.train(train_fn, max_steps=experiment.training.max_steps)
+    estimator.evaluate(evaluate_fn)
+    uri = estimator.export_saved_model(
+        f"{folder}/export",
+        serving=experiment.serving,
+        profile=profile.to_json(),
+        label_unit=experiment.label.unit,
+    )
+    return estimator, uri
 
 
 def _open(source: str | list[str], experiment: Experiment, settings: Settings) -> Table:
@@ -176,10 +217,8 @@ def _make(chosen: type[Estimator], experiment: Experiment, **arguments: Any) -> 
         raise ConfigError(f"estimator {experiment.estimator.type}: {message}") from None
 
 
-def _key(experiment: Experiment, table: Table) -> str:
+def _key(experiment: Experiment, tables: list[Table]) -> str:
     """The same for the same experiment on the same data, so that a stopped training is found again."""
-    if not table.count():
-        raise TrainingError(f"the table {experiment.data.source!r} has no rows; there is nothing to learn from")
-    content = json.dumps([msgspec.to_builtins(experiment), table.digest()], sort_keys=True)
+    content = json.dumps([__version__, msgspec.to_builtins(experiment), [table.digest() for table in tables]])
     label = "".join(c if c.isalnum() and c.isascii() else "_" for c in experiment.label.name)[:40]
     return f"{label}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 from numpy.typing import NDArray
 
-from penstock import __version__
 from penstock.errors import InstanceError
 from penstock.runtime.values import shorten
 from penstock.serving.answers import Answers
@@ -30,6 +29,7 @@ from penstock.serving.wire_tensors import (
     read_json_data,
     rows_of_shape,
 )
+from penstock.version import __version__
 
 __all__ = ["OpenInference"]
 
@@ -40,6 +40,8 @@ _EXTENSIONS = ("binary_tensor_data",)
 
 class OpenInference:
     """Owns `/v2`."""
+
+    name = "open_inference"
 
     def __init__(self, service: Service) -> None:
         self._service = service
