@@ -17,14 +17,21 @@ from typing import Any
 import numpy as np
 
 from penstock.errors import UsageError
+from penstock.features.block import Combiner
 from penstock.features.bucketized import BucketizedColumn
 from penstock.features.categorical import EmbeddingColumn, IndicatorColumn
 from penstock.features.column import CategoricalColumn, FeatureColumn, NumberColumn
+from penstock.features.crossed import CrossedColumn
 from penstock.features.dates import PART_SIZES, PERIODS_US, DatePartName, PeriodName
+from penstock.features.distance import DistanceColumn
 from penstock.features.hashed import HashBucketColumn
 from penstock.features.identity import IdentityColumn
+from penstock.features.lists import ListColumn, WeightedColumn
 from penstock.features.numeric import NumericColumn, Scaling
+from penstock.features.piecewise import PiecewiseLinearColumn
+from penstock.features.text import TextColumn
 from penstock.features.timestamp import CyclicColumn, DatePartColumn
+from penstock.features.tokens import PAIR_LIMIT
 from penstock.features.vocabulary import VocabularyColumn, read_vocabulary_file, vocabulary_words
 
 __all__ = [
@@ -34,12 +41,21 @@ __all__ = [
     "categorical_column_with_identity",
     "categorical_column_with_vocabulary_file",
     "categorical_column_with_vocabulary_list",
+    "crossed_column",
     "cyclic_column",
     "date_part_column",
+    "distance_column",
     "embedding_column",
     "indicator_column",
+    "list_column",
     "numeric_column",
+    "piecewise_linear_column",
+    "quantile_bucketized_column",
+    "text_column",
+    "weighted_categorical_column",
 ]
+
+Categories = CategoricalColumn | ListColumn | WeightedColumn
 
 
 def numeric_column(
@@ -92,6 +108,130 @@ def categorical_column_with_vocabulary_list(
     purpose = f"categorical_column_with_vocabulary_list({key!r})"
     _check_key(key, "categorical_column_with_vocabulary_list")
     return _vocabulary(key, vocabulary_words(vocabulary_list, purpose=purpose), default_value, num_oov_buckets, purpose)
+
+
+def list_column(
+    key: str,
+    *,
+    separator: str = "|",
+    vocabulary_list: Sequence[str] | None = None,
+    hash_bucket_size: int | None = None,
+    weight_separator: str | None = None,
+) -> ListColumn:
+    """Several words a cell (`red|green`): which are there. Not in `tf.feature_column`, whose tensors hold lists.
+
+    Goes into `indicator_column` or `embedding_column`, or as it is, which means the indicator.
+
+    separator: one or more characters, each of which parts words.
+    vocabulary_list, hash_bucket_size: how words become ids; give one of them.
+    weight_separator: one character between a word and its weight (`red:0.5|green`); a word without one weighs 1.
+    """
+    purpose = f"list_column({key!r})"
+    _check_key(key, "list_column")
+    if (vocabulary_list is None) == (hash_bucket_size is None):
+        raise UsageError(f"{purpose}: give either vocabulary_list or hash_bucket_size")
+    if not separator or (
+        weight_separator is not None and (len(weight_separator) != 1 or weight_separator in separator)
+    ):
+        raise UsageError(
+            f"{purpose}: separator is {separator!r} and weight_separator {weight_separator!r}; expected characters, "
+            "and one other character"
+        )
+    if hash_bucket_size is not None:
+        _check_positive(purpose, hash_bucket_size=hash_bucket_size)
+    words = None if vocabulary_list is None else vocabulary_words(vocabulary_list, purpose=purpose)
+    return ListColumn(
+        key=key,
+        separator=separator,
+        vocabulary=None if words is None else tuple(str(word) for word in words),
+        hash_bucket_size=hash_bucket_size or 0,
+        weight_separator=weight_separator,
+    )
+
+
+def weighted_categorical_column(
+    categorical_column: CategoricalColumn,
+    weight_feature_key: str,
+    dtype: Any = np.float32,  # noqa: ARG001
+) -> WeightedColumn:
+    """A categorical column whose one word a row is weighted by the number in another column."""
+    _check_key(weight_feature_key, "weighted_categorical_column")
+    return WeightedColumn(
+        categorical_column=_categorical(categorical_column, "weighted_categorical_column"),
+        weight_feature_key=weight_feature_key,
+    )
+
+
+def crossed_column(
+    keys: Sequence[str | CategoricalColumn],
+    hash_bucket_size: int,
+    hash_key: int | None = None,
+) -> CrossedColumn:
+    """The combination of two or more columns as one id, hashed modulo `hash_bucket_size`.
+
+    keys: names of raw columns of words or whole numbers, or categorical columns; a number is bucketized first.
+    hash_key: not supported; hashes are MurmurHash3 with seed 0.
+    """
+    _check_positive("crossed_column", hash_bucket_size=hash_bucket_size)
+    if hash_key is not None:
+        raise UsageError("crossed_column: hash_key is not supported; hashes are MurmurHash3 with seed 0")
+    if isinstance(keys, str) or len(keys) < 2:
+        raise UsageError(f"crossed_column: keys are {keys!r}; expected two columns or more")
+    parts: list[CategoricalColumn] = []
+    for key in keys:
+        if isinstance(key, str):
+            parts.append(HashBucketColumn(key=key, hash_bucket_size=PAIR_LIMIT))
+        elif isinstance(key, CrossedColumn):
+            parts.extend(key.columns)
+        else:
+            parts.append(_categorical(key, "crossed_column"))
+    return CrossedColumn(columns=tuple(parts), hash_bucket_size=hash_bucket_size)
+
+
+def text_column(
+    key: str, hash_bucket_size: int = 1_000, *, pairs: bool = True, dimension: int | None = None
+) -> TextColumn:
+    """Free text as hashed counts of its words and, with `pairs`, of its neighbouring words. Not in `tf.feature_column`.
+
+    dimension: of a trained vector a word, averaged over the text; None hands the counts to the model. Upper and lower
+    case differ: a recipe's `lower(...)` in front makes them one.
+    """
+    _check_key(key, "text_column")
+    _check_positive(f"text_column({key!r})", hash_bucket_size=hash_bucket_size)
+    if dimension is not None:
+        _check_positive(f"text_column({key!r})", dimension=dimension)
+    return TextColumn(key=key, hash_bucket_size=hash_bucket_size, pairs=pairs, dimension=dimension)
+
+
+def distance_column(start: tuple[str, str], end: tuple[str, str]) -> DistanceColumn:
+    """The distance on Earth between two places, each named by its latitude and its longitude column, in degrees."""
+    for place in (start, end):
+        if isinstance(place, str) or len(place) != 2:
+            raise UsageError(f"distance_column: {place!r} is no place; expected (latitude column, longitude column)")
+        for key in place:
+            _check_key(key, "distance_column")
+    return DistanceColumn(start=(start[0], start[1]), end=(end[0], end[1]))
+
+
+def piecewise_linear_column(
+    source_column: NumberColumn, num_bins: int = 16, *, dimension: int | None = None
+) -> PiecewiseLinearColumn:
+    """A number as its progress through quantile bins of the training data (Gorishniy et al. 2022).
+
+    dimension: of a trained embedding of these values; None hands them to the model.
+    """
+    source = _number(source_column, "piecewise_linear_column")
+    _check_positive("piecewise_linear_column", num_bins=num_bins)
+    if dimension is not None:
+        _check_positive("piecewise_linear_column", dimension=dimension)
+    return PiecewiseLinearColumn(source=source, num_bins=num_bins, dimension=dimension)
+
+
+def quantile_bucketized_column(source_column: NumberColumn, num_buckets: int) -> BucketizedColumn:
+    """The id of the quantile of the training data that a number lies in: buckets of equally many rows."""
+    source = _number(source_column, "quantile_bucketized_column")
+    _check_positive("quantile_bucketized_column", num_buckets=num_buckets)
+    return BucketizedColumn(source=source, boundaries=int(num_buckets))
 
 
 def categorical_column_with_vocabulary_file(
@@ -151,25 +291,27 @@ def cyclic_column(key: str, period: PeriodName) -> CyclicColumn:
     return CyclicColumn(key=key, period=period)
 
 
-def indicator_column(categorical_column: CategoricalColumn) -> IndicatorColumn:
-    """The one-hot indicator of a categorical column."""
+def indicator_column(categorical_column: Categories) -> IndicatorColumn | ListColumn | WeightedColumn:
+    """The one-hot indicator of a categorical column, multi-hot of a list, weighted of a weighted column."""
+    if isinstance(categorical_column, ListColumn | WeightedColumn):
+        return categorical_column
     return IndicatorColumn(categorical_column=_categorical(categorical_column, "indicator_column"))
 
 
 def embedding_column(
-    categorical_column: CategoricalColumn,
+    categorical_column: Categories,
     dimension: int,
-    combiner: str = "mean",
+    combiner: Combiner = "mean",
     initializer: Any = None,
     ckpt_to_load_from: str | None = None,
     tensor_name_in_ckpt: str | None = None,
     max_norm: float | None = None,
     trainable: bool = True,
     use_safe_embedding_lookup: bool = True,  # noqa: ARG001 - every lookup is safe
-) -> EmbeddingColumn:
+) -> EmbeddingColumn | ListColumn | WeightedColumn:
     """A trained vector of `dimension` numbers for each id of a categorical column.
 
-    combiner: taken for compatibility; of one id a row, mean, sum and square-root-of-n mean are the same.
+    combiner: of the vectors of a list's words; of one id a row, "mean", "sum" and "sqrtn" are the same.
     """
     _check_positive("embedding_column", dimension=dimension)
     if combiner not in ("mean", "sum", "sqrtn"):
@@ -183,18 +325,19 @@ def embedding_column(
     }
     for name in (name for name, is_asked in asked.items() if is_asked):
         raise UsageError(f"embedding_column: {name} is not supported; a Keras model of your own can do this")
+    if isinstance(categorical_column, ListColumn | WeightedColumn):
+        return categorical_column.embedded(dimension, combiner)
     return EmbeddingColumn(categorical_column=_categorical(categorical_column, "embedding_column"), dimension=dimension)
 
 
 def bucketized_column(source_column: NumberColumn, boundaries: Sequence[float]) -> BucketizedColumn:
     """The id of the interval a number lies in: bucket `i` holds `boundaries[i-1] <= x < boundaries[i]`."""
-    if not isinstance(source_column, NumberColumn):
-        raise UsageError(f"bucketized_column: the source is {source_column!r}; expected a numeric_column")
-    purpose = f"bucketized_column({source_column.name!r})"
+    source = _number(source_column, "bucketized_column")
+    purpose = f"bucketized_column({source.name!r})"
     edges = tuple(float(boundary) for boundary in boundaries)
     if not edges or not np.isfinite(edges).all() or any(b <= a for a, b in pairwise(edges)):
         raise UsageError(f"{purpose}: boundaries are {list(edges)}; expected finite numbers in ascending order")
-    return BucketizedColumn(source=source_column, boundaries=edges)
+    return BucketizedColumn(source=source, boundaries=edges)
 
 
 def _vocabulary(
@@ -207,6 +350,12 @@ def _vocabulary(
     if not -1 <= default_value < len(words):
         raise UsageError(f"{purpose}: default_value is {default_value}; expected -1 or an id below {len(words)}")
     return VocabularyColumn(key=key, vocabulary=words, default_value=default_value, num_oov_buckets=num_oov_buckets)
+
+
+def _number(column: Any, function: str) -> NumberColumn:
+    if not isinstance(column, NumberColumn):
+        raise UsageError(f"{function}: the source is {column!r}; expected a numeric_column")
+    return column
 
 
 def _categorical(column: Any, function: str) -> CategoricalColumn:

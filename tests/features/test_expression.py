@@ -15,8 +15,8 @@ from penstock.data.expressions.symbols import column, if_else
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import UsageError
 from penstock.feature_column import bucketized_column, numeric_column
+from penstock.features.array_operators import ARRAYS
 from penstock.features.expression import SUPPORTED, expression_values
-from penstock.features.operators import ARRAYS
 
 from .served import assert_sides_agree, fitted
 

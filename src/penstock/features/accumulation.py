@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.data.columns import is_missing
-from penstock.data.schema import MISSING_STRING, DataType
+from penstock.data.columns import ColumnBatch, concatenate, is_missing
+from penstock.data.schema import MISSING_STRING, DataType, Schema
+from penstock.features.array_operators import ARRAYS
 from penstock.features.dates import PART_SIZES, DatePartName, date_part
 from penstock.features.hashing import hash_words, nfc
-from penstock.features.operators import ARRAYS
 
-__all__ = ["FREQUENT_NUMBERS", "FREQUENT_WORDS", "NumberAccumulator", "WordAccumulator"]
+__all__ = ["FREQUENT_NUMBERS", "FREQUENT_WORDS", "NumberAccumulator", "RowSample", "WordAccumulator"]
 
 FREQUENT_WORDS = 100_000
 FREQUENT_NUMBERS = 2_000
@@ -163,3 +163,35 @@ class WordAccumulator:
 
 
 _SKETCH = 4096
+
+
+class RowSample:
+    """Whole rows drawn uniformly, up to 10,000: for what is derived from several columns."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.seen = 0
+        self._schema = schema
+        self._batch: ColumnBatch | None = None
+        self._random = np.random.default_rng(0)
+
+    def add(self, batch: ColumnBatch) -> None:
+        kept = 0 if self._batch is None else self._batch.rows
+        free = min(_SAMPLE_ROWS - kept, batch.rows)
+        if free:
+            # A copy: the sample is written into, the caller's batch is not.
+            head = ColumnBatch(self._schema, dict(batch.take(np.arange(free)).arrays))
+            self._batch = concatenate([self._batch, head]) if self._batch else head
+        rest = np.arange(free, batch.rows)
+        if len(rest) and self._batch is not None:
+            places = self._random.integers(0, self.seen + rest + 1)
+            chosen = places < _SAMPLE_ROWS
+            for name, array in self._batch.arrays.items():
+                array[places[chosen]] = batch[name][rest[chosen]]
+        self.seen += batch.rows
+
+    def rows(self) -> ColumnBatch:
+        assert self._batch is not None
+        return self._batch
+
+
+_SAMPLE_ROWS = 10_000

@@ -20,13 +20,14 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     width: values a row; 1 for ids.
     features: what each of the `width` values is, for people (`CRIM`, `CRIM_is_missing`).
     num_buckets: ids lie in `[0, num_buckets)`; None for a dense block.
-    representation: how a model reads the block. None: the values themselves. "indicator": one-hot of the id.
-        "embedding": a trained `[num_buckets, dimension]` table; of a dense block (weighted or many words a row,
-        piecewise-linear bins) a trained `[width, dimension]` matrix that the values are multiplied with.
-        "linear": a weight an id, in linear models.
+    representation: how a model reads the block. Of ids: "indicator", one-hot; "embedding", a trained
+        `[num_buckets, dimension]` table; "linear", a weight an id, in linear models. Of dense values: None, as they
+        are; "indicator", as they are too, being presences, counts or weights of words that nobody should rescale;
+        "embedding", multiplied with a trained `[width, dimension]` matrix.
     dimension: of the embedding.
-    unseen: ids no training row has (an unknown word, a missing value). Their rows of a table are never trained: a
-        model gives them neutral values at the end of training, never the random ones it began with.
+    unseen: ids (of a dense block: places) no training row has, such as an unknown word or a missing value. Their rows
+        of a table are never trained: a model gives them neutral values at the end of training, never the random ones
+        it began with.
     """
 
     name: str

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 from penstock.features.column import CategoricalColumn, NumberColumn
-from penstock.features.numeric import RawNumber
+from penstock.features.numeric import RawNumber, number_quantiles
 from penstock.features.operators import Operators, Values
 from penstock.features.statistics import ColumnStatistics, Statistics
 
@@ -15,10 +16,13 @@ __all__ = ["Bucketized", "BucketizedColumn"]
 
 @dataclass(frozen=True, kw_only=True)
 class BucketizedColumn(CategoricalColumn):
-    """Bucket `i` holds `boundaries[i-1] <= x < boundaries[i]`; boundaries ascend."""
+    """Bucket `i` holds `boundaries[i-1] <= x < boundaries[i]`.
+
+    boundaries: ascending; or how many buckets there are, of as many training rows each as ties allow.
+    """
 
     source: NumberColumn
-    boundaries: tuple[float, ...]
+    boundaries: tuple[float, ...] | int
 
     @property
     def name(self) -> str:
@@ -34,11 +38,15 @@ class BucketizedColumn(CategoricalColumn):
     def fit_categorical(self, statistics: Statistics) -> "Bucketized":
         number = self.source.fit_number(statistics)
         assert isinstance(number, RawNumber)
-        return Bucketized(
-            number=number,
-            boundaries=self.boundaries,
-            unseen=_unseen(self.boundaries, statistics[number.key]) if number.fill is None else (),
-        )
+        if isinstance(self.boundaries, int):
+            quantiles = number_quantiles(number, statistics)
+            levels = np.linspace(0, len(quantiles) - 1, self.boundaries + 1).round().astype(int)[1:-1]
+            boundaries = tuple(np.unique(quantiles[levels]).tolist()) if len(quantiles) else ()
+        else:
+            boundaries = self.boundaries
+        plain = number.fill is None and number.expression is None
+        unseen = _unseen(boundaries, statistics[number.key]) if plain else ()
+        return Bucketized(number=number, boundaries=boundaries, unseen=unseen)
 
 
 class Bucketized(msgspec.Struct, frozen=True, kw_only=True, tag="bucketized"):

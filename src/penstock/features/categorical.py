@@ -8,6 +8,7 @@ import msgspec
 from penstock.features.block import Block, Representation
 from penstock.features.bucketized import Bucketized
 from penstock.features.column import BlockColumn, CategoricalColumn
+from penstock.features.crossed import Crossed
 from penstock.features.hashed import HashBucket
 from penstock.features.identity import Identity
 from penstock.features.operators import Operators, Values
@@ -17,7 +18,7 @@ from penstock.features.vocabulary import Vocabulary
 
 __all__ = ["AnyCategorical", "EmbeddingColumn", "FittedIds", "IndicatorColumn", "fit_ids"]
 
-AnyCategorical = Vocabulary | HashBucket | Identity | Bucketized | DatePart
+AnyCategorical = Vocabulary | HashBucket | Identity | Bucketized | DatePart | Crossed
 
 
 class FittedIds(msgspec.Struct, frozen=True, kw_only=True, tag="ids"):

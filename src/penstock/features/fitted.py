@@ -12,18 +12,32 @@ from penstock.data.schema import DataType, Schema
 from penstock.errors import DataError, UsageError
 from penstock.export.graph import GraphBuilder
 from penstock.export.tensor import ElementType, Tensor
+from penstock.features.array_operators import ARRAYS
 from penstock.features.block import Block
 from penstock.features.bucketized import BucketizedColumn
 from penstock.features.categorical import FittedIds, fit_ids
 from penstock.features.column import BlockColumn, CategoricalColumn, FeatureColumn, FittedColumn
+from penstock.features.distance import FittedDistance
+from penstock.features.graph_operators import GraphOperators
+from penstock.features.lists import FittedList, FittedWeighted
 from penstock.features.numeric import FittedNumeric, standardize
-from penstock.features.operators import ARRAYS, GraphOperators
+from penstock.features.piecewise import FittedPiecewise
 from penstock.features.statistics import Statistics
+from penstock.features.text import FittedText
 from penstock.features.timestamp import FittedCycle
 
 __all__ = ["FittedFeatures", "fit_features"]
 
-AnyFitted = FittedNumeric | FittedCycle | FittedIds
+AnyFitted = (
+    FittedNumeric
+    | FittedPiecewise
+    | FittedDistance
+    | FittedCycle
+    | FittedIds
+    | FittedList
+    | FittedWeighted
+    | FittedText
+)
 
 _CHUNK_ROWS = 65_536
 """Rows computed at a time: temporaries stay in the processor's cache."""

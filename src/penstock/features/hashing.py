@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["hash_words", "murmur3", "nfc"]
+__all__ = ["hash_pairs", "hash_words", "murmur3", "nfc"]
 
 _C1 = np.uint32(0xCC9E2D51)
 _C2 = np.uint32(0x1B873593)
@@ -50,6 +50,18 @@ def hash_words(words: Sequence[str]) -> NDArray[np.uint32]:
     return result
 
 
+def hash_pairs(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """The hash of the 64-bit integers `left * 2**32 + right`, of the arrays' shape.
+
+    left: in `[0, 2**31)`, right: in `[0, 2**32)`.
+    """
+    state = np.zeros(np.shape(left), dtype=np.uint32)
+    for block in (right, left):
+        mixed = state ^ _scramble(block.astype(np.uint32))
+        state = _rotate(mixed, 13) * np.uint32(5) + np.uint32(0xE6546B64)
+    return _finish(state ^ np.uint32(8))
+
+
 def _hash_batch(words: list[bytes], width: int) -> NDArray[np.uint32]:
     """words: longest first; width: a multiple of 4 above the longest length."""
     lengths = np.fromiter(map(len, words), dtype=np.uint32, count=len(words))
@@ -63,7 +75,10 @@ def _hash_batch(words: list[bytes], width: int) -> NDArray[np.uint32]:
         state[:active] = _rotate(mixed, 13) * np.uint32(5) + np.uint32(0xE6546B64)
     # The bytes behind a word's end are zero, and scrambling zero gives zero: a word without a tail is left as it is.
     state ^= _scramble(blocks[np.arange(len(words)), full])
-    state ^= lengths
+    return _finish(state ^ lengths)
+
+
+def _finish(state: NDArray[np.uint32]) -> NDArray[np.uint32]:
     state ^= state >> np.uint32(16)
     state *= np.uint32(0x85EBCA6B)
     state ^= state >> np.uint32(13)

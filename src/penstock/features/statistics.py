@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from penstock.data.columns import ColumnBatch
 from penstock.data.schema import DataType, Schema
 from penstock.errors import DataError
-from penstock.features.accumulation import NumberAccumulator, WordAccumulator
+from penstock.features.accumulation import NumberAccumulator, RowSample, WordAccumulator
 from penstock.features.dates import DatePartName
 
 __all__ = ["ColumnStatistics", "NumberSummary", "Statistics", "gather_statistics"]
@@ -28,6 +28,17 @@ class NumberSummary(msgspec.Struct, frozen=True, kw_only=True):
     minimum: float
     maximum: float
     quantiles: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> "NumberSummary":
+        """Of at least one finite number."""
+        return cls(
+            mean=float(values.mean()),
+            std=float(values.std()),
+            minimum=float(values.min()),
+            maximum=float(values.max()),
+            quantiles=quantiles_of(values),
+        )
 
     def quantile(self, level: float) -> float:
         """The value that a share `level` of the column lies below."""
@@ -69,10 +80,11 @@ class ColumnStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """The training data: its columns' types, and the statistics of each."""
+    """The training data: its columns' types, the statistics of each, and up to 10,000 rows drawn uniformly."""
 
     schema: Schema
     columns: dict[str, ColumnStatistics]
+    sample: ColumnBatch
 
     def __getitem__(self, name: str) -> ColumnStatistics:
         """Of the column of that name. Raises DataError with the names there are."""
@@ -90,6 +102,7 @@ def gather_statistics(batches: Iterable[ColumnBatch]) -> Statistics:
     depends on the rows and their order alone. Raises DataError where there is no row.
     """
     schema: Schema | None = None
+    sample: RowSample | None = None
     accumulators: dict[str, NumberAccumulator | WordAccumulator] = {}
     for batch in batches:
         if schema is None:
@@ -99,12 +112,15 @@ def gather_statistics(batches: Iterable[ColumnBatch]) -> Statistics:
                 for column in schema
                 if column.type is not DataType.IMAGE
             }
+            sample = RowSample(schema)
+        assert sample is not None
+        sample.add(batch)
         for name, accumulator in accumulators.items():
             accumulator.add(batch[name])
-    if schema is None or not any(accumulator.rows for accumulator in accumulators.values()):
+    if schema is None or sample is None or not sample.seen:
         raise DataError("the training data has no rows; features need at least one row to be fitted to")
     columns = {name: _finish(name, schema[name].type, accumulator) for name, accumulator in accumulators.items()}
-    return Statistics(schema=_with_nullability(schema, columns), columns=columns)
+    return Statistics(schema=_with_nullability(schema, columns), columns=columns, sample=sample.rows())
 
 
 def _with_nullability(schema: Schema, columns: dict[str, ColumnStatistics]) -> Schema:
@@ -127,7 +143,7 @@ def _finish(name: str, data_type: DataType, accumulator: NumberAccumulator | Wor
             std=accumulator.std,
             minimum=accumulator.minimum,
             maximum=accumulator.maximum,
-            quantiles=_quantiles(accumulator),
+            quantiles=quantiles_of(accumulator.sample(), accumulator.minimum, accumulator.maximum),
         )
     return ColumnStatistics(
         name=name,
@@ -146,10 +162,13 @@ def _finish(name: str, data_type: DataType, accumulator: NumberAccumulator | Wor
 _QUANTILE_STEPS = 1000
 
 
-def _quantiles(accumulator: NumberAccumulator) -> tuple[float, ...]:
-    sample: NDArray[np.float64] = accumulator.sample()
+def quantiles_of(
+    values: NDArray[np.float64], minimum: float | None = None, maximum: float | None = None
+) -> tuple[float, ...]:
+    """Quantiles of at least one finite number. minimum, maximum: of all numbers, where `values` is a sample of them."""
     levels = np.linspace(0.0, 1.0, _QUANTILE_STEPS + 1)
     # "inverted_cdf" and its kin pick values that occur; interpolation would make new ones between integers.
-    quantiles = np.quantile(sample, levels, method="inverted_cdf")
-    quantiles[0], quantiles[-1] = accumulator.minimum, accumulator.maximum
+    quantiles = np.quantile(values, levels, method="inverted_cdf")
+    if minimum is not None and maximum is not None:
+        quantiles[0], quantiles[-1] = minimum, maximum
     return tuple(quantiles.tolist())
