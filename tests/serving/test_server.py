@@ -202,6 +202,29 @@ def test_too_many_instances_are_refused(tmp_path: Path) -> None:
         )
 
 
+def test_beyond_the_queue_callers_are_told_to_come_back_and_nobody_gets_a_late_answer(tmp_path: Path) -> None:
+    bundle = slow_bundle(tmp_path / "slow", size=1000, products=40)
+    code = f"""
+from penstock.serving.catalog import FolderSource
+from penstock.serving.limits import Limits
+from penstock.serving.server import Server, ServerOptions
+options = ServerOptions(port=0, limits=Limits(queue=3, deadline_s=0.5, batch_rows=1))
+server = Server(options, ready=lambda url: print("serving on", url, flush=True))
+server.run(lambda: FolderSource({bundle!r}, "slow"))
+"""
+    with run_server(tmp_path, code=code) as server, ThreadPoolExecutor(8) as pool:
+        server.predict("slow", 0)
+        answers = list(pool.map(lambda number: server.predict("slow", number), range(8)))
+    by_status: dict[int, list[httpx.Response]] = {}
+    for answer in answers:
+        by_status.setdefault(answer.status_code, []).append(answer)
+    assert set(by_status) == {200, 429, 504}
+    assert len(by_status[429]) == 4  # one runs and three wait
+    assert all(answer.headers["retry-after"] == "1" for answer in by_status[429])
+    assert "3 requests wait for version 1 of slow" in by_status[429][0].json()["error"]
+    assert "waited for more than 0.5 s" in by_status[504][0].json()["error"]
+
+
 def test_callers_who_dawdle_are_cut_off_and_those_who_leave_are_forgotten(tmp_path: Path) -> None:
     code = f"""
 from penstock.serving.catalog import FolderSource

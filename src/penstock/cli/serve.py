@@ -14,7 +14,9 @@ __all__ = ["serve"]
 @click.option("--port", type=click.IntRange(0, 65535), help="Default 8501; 0 takes a free one and prints it.")
 @click.option("--model-dir", metavar="URI", help="Serve this bundle or exporter's folder, not the registry.")
 @click.option("--model-name", metavar="M", help="Name of the model in --model-dir.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that answer.")
+@click.option("--workers", metavar="N|MIN:MAX", default="1", show_default=True, help="Processes; 0:4 scales by load.")
+@click.option("--latency-target-ms", type=click.FloatRange(0.1), default=50, show_default=True, help="For scaling up.")
+@click.option("--idle-after", type=click.FloatRange(1), default=60, show_default=True, help="Seconds until MIN 0.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that callers must send.")
 @click.option("--max-body-mb", type=click.FloatRange(0.001), default=16, show_default=True, help="Largest request.")
 @click.option("--max-instances", type=click.IntRange(1), default=100_000, show_default=True, help="Rows a request.")
@@ -32,7 +34,9 @@ def serve(
     port: int | None,
     model_dir: str | None,
     model_name: str | None,
-    workers: int,
+    workers: str,
+    latency_target_ms: float,
+    idle_after: float,
     token_file: Path | None,
     max_body_mb: float,
     max_instances: int,
@@ -46,6 +50,7 @@ def serve(
     import logging
 
     from penstock.errors import UsageError
+    from penstock.serving.autoscaler import Scale, parse_scale
     from penstock.serving.catalog import CatalogSource, FolderSource
     from penstock.serving.exposure import read_token_file
     from penstock.serving.limits import Limits
@@ -54,13 +59,19 @@ def serve(
 
     if (model_dir is None) != (model_name is None):
         raise UsageError("--model-dir and --model-name go together: the folder of a bundle, and what to call its model")
+    minimum, maximum = parse_scale(workers)
     logging.basicConfig(format="penstock: %(message)s", level=logging.INFO)
     settings = settings_of(ctx)
     server = Server(
         ServerOptions(
             host=host,
             port=SERVING_REST_PORT if port is None else port,
-            workers=workers,
+            scale=Scale(
+                minimum=minimum,
+                maximum=maximum,
+                latency_target_s=latency_target_ms / 1000,
+                idle_s=idle_after,
+            ),
             token=read_token_file(token_file) if token_file else settings.server_token,
             access_log_rate=access_log_rate,
             limits=Limits(body_bytes=int(max_body_mb * 1024 * 1024), instances=max_instances),

@@ -10,8 +10,20 @@ import msgspec
 
 from penstock.serving.catalog import Catalog
 from penstock.serving.limits import Limits
+from penstock.serving.reports import Report
 
-__all__ = ["Channel", "Configure", "FromWorker", "Ready", "Refresh", "ToWorker", "UseCatalog"]
+__all__ = [
+    "Channel",
+    "Configure",
+    "Drain",
+    "FromWorker",
+    "MetricsText",
+    "Ready",
+    "Refresh",
+    "ToWorker",
+    "UseCatalog",
+    "WantMetrics",
+]
 
 _LENGTH = struct.Struct("<I")
 
@@ -22,12 +34,25 @@ class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     limits: Limits
     token: str | None
     access_log_rate: float
+    latency_target_s: float
 
 
 class UseCatalog(msgspec.Struct, tag=True, frozen=True):
     """To a worker: serve this from now on."""
 
     catalog: Catalog
+
+
+class Drain(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: take no new connection, close each after its next answer, and end after `linger_s`."""
+
+    linger_s: float
+
+
+class MetricsText(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: the metrics it asked for."""
+
+    text: str
 
 
 class Ready(msgspec.Struct, tag=True, frozen=True):
@@ -38,8 +63,12 @@ class Refresh(msgspec.Struct, tag=True, frozen=True):
     """From a worker: send the catalog as it is now, even if it has not changed."""
 
 
-ToWorker = Configure | UseCatalog
-FromWorker = Ready | Refresh
+class WantMetrics(msgspec.Struct, tag=True, frozen=True):
+    """From a worker, right after a report: send the metrics of all workers."""
+
+
+ToWorker = Configure | UseCatalog | Drain | MetricsText
+FromWorker = Ready | Refresh | Report | WantMetrics
 
 Received = TypeVar("Received")
 

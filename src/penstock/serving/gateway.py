@@ -6,6 +6,7 @@ Granian's thread, and an exchange is handed on once its body is there. On one co
 """
 
 import logging
+import os
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -33,11 +34,12 @@ class Exchange:
     is_second_try: whether its version has once been gone when it was to be loaded.
     refusal: why the body was not read, where it was not.
     status, sent_bytes, seconds: of the answer, once given; seconds since the arrival.
+    protocol: the name of the wire protocol whose handler took it, or "".
     model_name, version, rows: what answered it and how many instances it had, where a model did.
     """
 
     __slots__ = (
-        "_answered",
+        "_gateway",
         "_proto",
         "_watcher",
         "body",
@@ -45,6 +47,7 @@ class Exchange:
         "method",
         "model_name",
         "path",
+        "protocol",
         "refusal",
         "rows",
         "scope",
@@ -55,8 +58,8 @@ class Exchange:
         "version",
     )
 
-    def __init__(self, watcher: Any, answered: deque["Exchange"]) -> None:
-        self._answered = answered
+    def __init__(self, watcher: Any, gateway: "Gateway") -> None:
+        self._gateway = gateway
         self._watcher = watcher
         self._proto = watcher.proto
         self.scope: Any = watcher.scope
@@ -70,6 +73,7 @@ class Exchange:
         self.rows = 0
         self.is_second_try = False
         self.seconds = 0.0
+        self.protocol = ""
         self.model_name = ""
         self.version: ServedVersion | None = None
 
@@ -84,15 +88,18 @@ class Exchange:
         self.status = status
         self.sent_bytes = len(body)
         self.seconds = monotonic() - self.started
+        gateway = self._gateway
+        if gateway.is_draining:
+            headers = [*headers, ("connection", "close")]
         self._proto.response_bytes(status, headers, body)
         self._watcher.done()
-        self._answered.append(self)
+        gateway.answered.append(self)
 
 
 class Gateway:
     """Accepts on one listening socket and reads requests.
 
-    answered: exchanges that got their answer, for whoever keeps the books; to be emptied by it.
+    is_draining: whether connections are closed after their next answer.
     """
 
     def __init__(
@@ -116,11 +123,17 @@ class Gateway:
         self._body_timeout_s = body_timeout_s
         self._connections = connections
         self.answered: deque[Exchange] = deque()
+        self._taken = 0
+        self._gone_away = 0
+        self._collected = 0
+        self.is_draining = False
+        self._listener: socket.socket | None = None
         self._reading: dict[int, Exchange] = {}
         self._signal = _rust.WorkerSignal()
 
     def start(self, listener: socket.socket, *, stopped: Callable[[], None]) -> None:
         """Serves in threads of its own. stopped: called when `stop` was and the last open request has its answer."""
+        self._listener = listener
         self._signal.add_cb(stopped)
         worker = _rust.RSGIWorker(
             1,  # worker id
@@ -142,8 +155,31 @@ class Gateway:
         loop = _InlineLoop()
         worker.serve_str(_Scheduler(loop, self._schedule, None, None, None), loop, self._signal)
 
+    @property
+    def in_flight(self) -> int:
+        """Requests whose headers were read and whose answers were not collected."""
+        return self._taken - self._gone_away - self._collected
+
+    def collect(self) -> list[Exchange]:
+        """Exchanges that got their answer since the last call, for whoever keeps the books."""
+        found = [self.answered.popleft() for _ in range(len(self.answered))]
+        self._collected += len(found)
+        return found
+
+    def drain(self) -> None:
+        """Takes no new connection and closes each after its next answer; new ones are left to other processes.
+
+        Granian can only stop accepting by closing connections that wait between two requests, which would fail a
+        request that is on its way. So its socket is replaced, under the same file descriptor, by one that nobody knows.
+        """
+        self.is_draining = True
+        if self._listener is not None:
+            with socket.create_server(("127.0.0.1", 0), backlog=1) as unknown:
+                unknown.setblocking(False)
+                os.dup2(unknown.fileno(), self._listener.fileno(), inheritable=False)
+
     def stop(self) -> None:
-        """Accepts nothing more and lets open requests finish."""
+        """Accepts nothing more, closes connections between two requests, lets open requests finish."""
         self._signal.set()
 
     def sweep(self) -> None:
@@ -159,7 +195,8 @@ class Gateway:
     def _schedule(self, watcher: Any) -> None:
         """Called by Granian with each request as soon as its headers are read."""
         try:
-            exchange = Exchange(watcher, self.answered)
+            self._taken += 1
+            exchange = Exchange(watcher, self)
             exchange.refusal = self._admit(exchange)
             if exchange.refusal is None and self._read_body(exchange):
                 return
@@ -167,6 +204,7 @@ class Gateway:
         except BaseException:
             # An exception would cross into Rust, which has no use for it.
             _log.exception("a request could not be taken in")
+            self._gone_away += 1
             watcher.done()
 
     def _read_body(self, exchange: Exchange) -> bool:
@@ -205,6 +243,7 @@ class Gateway:
     def _gone(self, exchange: Exchange) -> None:
         """The caller closed the connection before its body was whole."""
         if self._reading.pop(id(exchange), None) is not None:
+            self._gone_away += 1
             exchange._watcher.done()
 
 

@@ -15,6 +15,8 @@ PROBES = frozenset({"/", "/healthz", "/v2/health/live", "/v2/health/ready"})
 class Health:
     """Owns every path, so it comes last. A worker takes requests only once it is ready."""
 
+    name = "health"
+
     def owns(self, path: str) -> bool:
         return True
 

@@ -70,14 +70,19 @@ class Lane:
         limits: Limits,
         pool: ThreadPoolExecutor,
         post: Callable[[Callable[[], None]], None],
+        ran: Callable[[str, int, int], None],
     ) -> None:
-        """pool: where long calls run. post: has a call run in the main loop's thread."""
+        """pool: where long calls run. post: has a call run in the main loop's thread.
+
+        ran: told model, version and rows of every call of the graph, on whatever thread.
+        """
         self.version = version
         self.model = model
         self.model_name = model_name
         self.limits = limits
         self._pool = pool
         self._post = post
+        self._ran = ran
         self._queue: deque[Ask] = deque()
         self._is_busy = False
         self._row_cost_s = model.row_cost_s
@@ -146,6 +151,7 @@ class Lane:
         except Exception as error:
             self._run_failed(asks, error)
             return
+        self._ran(self.model_name, self.version.number, rows)
         position = 0
         for ask in asks:
             stop = position + ask.count

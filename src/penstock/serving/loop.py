@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 class MainLoop:
     """`arrive` and `post` may be called from any thread; `run` is the thread."""
 
-    def __init__(self, *, heartbeat_s: float = 1.0) -> None:
+    def __init__(self, *, heartbeat_s: float = 0.5) -> None:
         self._arrivals: deque[Exchange] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._heartbeat_s = heartbeat_s
@@ -30,6 +30,8 @@ class MainLoop:
         self._gate = allocate_lock()
         self._gate.acquire()
         self._running = True
+        self._slept_s = 0.0
+        self._looked = monotonic()
 
     def arrive(self, exchange: Exchange) -> None:
         """Hands over a request."""
@@ -48,6 +50,13 @@ class MainLoop:
         self._running = False
         self._wake()
 
+    def busy(self) -> float:
+        """The share of the time since the last call in which the loop was not waiting."""
+        now = monotonic()
+        elapsed, slept = now - self._looked, self._slept_s
+        self._looked, self._slept_s = now, 0.0
+        return min(max(1.0 - slept / elapsed, 0.0), 1.0) if elapsed > 0 else 0.0
+
     def run(self, *, turn: Callable[[list[Exchange]], None], heartbeat: Callable[[], None]) -> None:
         """Until `stop`. turn: given the requests of this turn, or none. heartbeat: called about every `heartbeat_s`."""
         arrivals, calls = self._arrivals, self._calls
@@ -55,7 +64,9 @@ class MainLoop:
         while self._running:
             self._asleep = True
             if not arrivals and not calls:
-                self._gate.acquire(timeout=max(next_beat - monotonic(), 0.0))
+                lay_down = monotonic()
+                self._gate.acquire(timeout=max(next_beat - lay_down, 0.0))
+                self._slept_s += monotonic() - lay_down
             self._asleep = False
             while calls:
                 _guarded(calls.popleft())

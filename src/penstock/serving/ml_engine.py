@@ -26,6 +26,8 @@ _PATH = re.compile(
 class MLEngine:
     """Owns `/v1/projects/`."""
 
+    name = "ml_engine"
+
     def __init__(self, service: Service) -> None:
         self._service = service
 

@@ -37,6 +37,7 @@ class OnVersion:
         self._do = do
 
     def __call__(self, exchange: Exchange) -> None:
+        exchange.protocol = self._protocol.name
         lane = self._service.lane(self._version)
         if lane is not None:
             self._do(lane, exchange)

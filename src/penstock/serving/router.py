@@ -37,7 +37,9 @@ class Once:
 
 
 class WireProtocol(Protocol):
-    """One family of paths, its request and answer bodies, and the shape of its errors."""
+    """One family of paths, its request and answer bodies, and the shape of its errors. name: for the metrics."""
+
+    name: str
 
     def owns(self, path: str) -> bool:
         """Whether this path is of this protocol, if only by its beginning."""
@@ -72,7 +74,9 @@ class Router:
             key = (exchange.method, exchange.path)
             handler = self._known.get(key)
             if handler is None:
-                handler = self._protocol(exchange.path).route(*key)
+                protocol = self._protocol(exchange.path)
+                exchange.protocol = protocol.name
+                handler = protocol.route(*key)
                 if handler.is_lasting:
                     if len(self._known) >= _REMEMBERED:
                         self._known.clear()

@@ -1,4 +1,4 @@
-"""The parent of a prediction server: owns the socket, follows the catalog, keeps workers running.
+"""The parent of a prediction server: owns the socket, follows the catalog, keeps as many workers as are needed.
 
 The socket is the parent's, so that requests wait in its backlog while no worker is there, and a worker that dies takes
 only the requests it was answering with it.
@@ -8,25 +8,27 @@ import logging
 import selectors
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from types import FrameType
 
-from penstock.errors import PenstockError, ServiceError, UsageError
+from penstock.errors import PenstockError, UsageError
+from penstock.serving.autoscaler import Autoscaler, Scale
 from penstock.serving.catalog import Catalog, CatalogSource
-from penstock.serving.control import Channel, Configure, FromWorker, Ready, Refresh, UseCatalog
+from penstock.serving.control import Configure, MetricsText, Ready, Refresh, UseCatalog, WantMetrics
 from penstock.serving.exposure import require_token
 from penstock.serving.limits import Limits
+from penstock.serving.metrics import Ledger
+from penstock.serving.pool import Worker, WorkerPool
+from penstock.serving.reports import Report
 
 __all__ = ["Server", "ServerOptions"]
 
 _BACKLOG = 4096
 _LOOK_EVERY_S = 0.25
 _STOP_WITHIN_S = 30.0
-_FAILED_STARTS = 5
+_LINGER_S = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -41,36 +43,34 @@ class ServerOptions:
 
     host: str = "127.0.0.1"
     port: int = 8501
-    workers: int = 1
+    scale: Scale = field(default_factory=Scale)
     token: str | None = None
     access_log_rate: float = 1.0
     limits: Limits = field(default_factory=Limits)
 
 
-@dataclass(eq=False)
-class _Worker:
-    process: subprocess.Popen[bytes]
-    channel: Channel[FromWorker]
-    started: float
-    is_ready: bool = False
-
-
 class Server:
-    """Runs in one thread: `start`, then `run` until a signal or `stop`."""
+    """Runs in one thread until a signal, or `stop`."""
 
     def __init__(self, options: ServerOptions, *, ready: Callable[[str], None]) -> None:
         """ready: told the server's URL once requests are answered. Raises UsageError for options that cannot be."""
         require_token(options.host, options.token)
-        self._options = options
         self._ready: Callable[[str], None] | None = ready
         self._listener = _bind(options.host, options.port)
         self._selector = selectors.DefaultSelector()
-        self._workers: list[_Worker] = []
+        self._autoscaler = Autoscaler(options.scale, now=monotonic())
+        self._ledger = Ledger()
         self._source: CatalogSource | None = None
         self._catalog: Catalog | None = None
         self._is_stopping = False
-        self._failed_starts = 0
-        self._start_after = 0.0
+        self._is_watching_listener = False
+        settings = Configure(
+            limits=options.limits,
+            token=options.token,
+            access_log_rate=options.access_log_rate,
+            latency_target_s=options.scale.latency_target_s,
+        )
+        self._pool = WorkerPool(self._listener, settings, self._selector)
 
     @property
     def url(self) -> str:
@@ -85,15 +85,16 @@ class Server:
         """
         previous = {number: signal.signal(number, self._stop_on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            self._start_workers()
+            self._scale()
             self._source = open_source()
             self._publish(self._source.read())
             while not self._is_stopping:
                 self._wait(_LOOK_EVERY_S)
-                self._start_workers()
                 self._follow_catalog()
+                self._scale()
         finally:
-            self._stop_workers()
+            self._is_stopping = True
+            self._pool.stop(within_s=_STOP_WITHIN_S, each=self._wait)
             if self._source is not None:
                 self._source.close()
             self._listener.close()
@@ -107,6 +108,60 @@ class Server:
     def _stop_on_signal(self, number: int, frame: FrameType | None) -> None:
         self.stop()
 
+    def _scale(self) -> None:
+        """Has as many workers as are wanted. With none, the backlog is watched for the first request."""
+        wanted = self._autoscaler.look(self._pool.loads, now=monotonic())
+        self._pool.scale_to(wanted, linger_s=_LINGER_S)
+        watch = wanted == 0
+        if watch and not self._is_watching_listener:
+            self._selector.register(self._listener, selectors.EVENT_READ, None)
+        elif not watch and self._is_watching_listener:
+            self._selector.unregister(self._listener)
+        self._is_watching_listener = watch
+
+    def _wait(self, timeout_s: float) -> None:
+        """Hears what workers and the listening socket have to say, until one does or the time is up."""
+        for key, _ in self._selector.select(timeout_s):
+            if isinstance(key.data, Worker):
+                self._hear(key.data)
+            else:
+                self._autoscaler.demand(monotonic())
+                self._scale()
+
+    def _hear(self, worker: Worker) -> None:
+        match self._pool.hear(worker):
+            case Ready() if self._ready is not None:
+                self._ready(self.url)
+                self._ready = None
+            case Refresh():
+                self._follow_catalog()
+                if self._catalog is not None:
+                    worker.send(UseCatalog(self._catalog))
+            case Report() as report:
+                self._ledger.add(report)
+            case WantMetrics():
+                worker.send(MetricsText(self._metrics()))
+
+    def _metrics(self) -> str:
+        loads = self._pool.loads
+        self._ledger.workers_started = self._pool.started
+        self._ledger.workers_lost = self._pool.lost
+        return self._ledger.text(
+            {
+                "penstock_workers": ("Worker processes that serve.", len(loads)),
+                "penstock_in_flight_requests": ("Requests being answered.", sum(load.in_flight for load in loads)),
+                "penstock_worker_busy_ratio": (
+                    "Share of the time in which main loops worked, mean over the workers.",
+                    sum(load.busy for load in loads) / max(len(loads), 1),
+                ),
+                "penstock_loaded_versions": (
+                    "Versions in memory, of the worker with most of them.",
+                    max((load.loaded_versions for load in loads), default=0),
+                ),
+                "penstock_models": ("Models in the catalog.", len(self._catalog.models) if self._catalog else 0),
+            }
+        )
+
     def _follow_catalog(self) -> None:
         assert self._source is not None
         try:
@@ -117,77 +172,7 @@ class Server:
 
     def _publish(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        for worker in self._workers:
-            worker.channel.send(UseCatalog(catalog))
-
-    def _start_workers(self) -> None:
-        while len(self._workers) < self._options.workers and monotonic() >= self._start_after:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                fds = (self._listener.fileno(), theirs.fileno())
-                command = [sys.executable, "-P", "-m", "penstock.serving.worker", *map(str, fds)]
-                process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL)
-            worker = _Worker(process, Channel(ours, FromWorker), monotonic())
-            self._workers.append(worker)
-            self._selector.register(ours, selectors.EVENT_READ, worker)
-            worker.channel.send(
-                Configure(
-                    limits=self._options.limits,
-                    token=self._options.token,
-                    access_log_rate=self._options.access_log_rate,
-                )
-            )
-            if self._catalog is not None:
-                worker.channel.send(UseCatalog(self._catalog))
-
-    def _wait(self, timeout_s: float) -> None:
-        """Hears what workers say, until one does or the time is up."""
-        for key, _ in self._selector.select(timeout_s):
-            worker: _Worker = key.data
-            message = worker.channel.receive()
-            match message:
-                case None:
-                    self._bury(worker)
-                case Ready():
-                    worker.is_ready = True
-                    self._failed_starts = 0
-                    if self._ready is not None:
-                        self._ready(self.url)
-                        self._ready = None
-                case Refresh():
-                    self._refresh(worker)
-
-    def _refresh(self, worker: _Worker) -> None:
-        """Gives a worker the catalog anew, whether it changed or not."""
-        self._follow_catalog()
-        if self._catalog is not None:
-            worker.channel.send(UseCatalog(self._catalog))
-
-    def _bury(self, worker: _Worker) -> None:
-        """Takes a dead worker off the books; another takes its place, later and later when they die at birth."""
-        self._selector.unregister(worker.channel)
-        worker.channel.close()
-        self._workers.remove(worker)
-        status = worker.process.wait()
-        if self._is_stopping:
-            return
-        _log.warning("worker %d ended with status %d; starting another", worker.process.pid, status)
-        if not worker.is_ready:
-            self._failed_starts += 1
-            self._start_after = monotonic() + min(0.1 * 2**self._failed_starts, 5.0)
-            if self._failed_starts >= _FAILED_STARTS and self._ready is not None:
-                raise ServiceError(f"{_FAILED_STARTS} workers ended before they were ready, the last with {status}")
-
-    def _stop_workers(self) -> None:
-        self._is_stopping = True
-        for worker in self._workers:
-            worker.process.terminate()
-        until = monotonic() + _STOP_WITHIN_S
-        while self._workers and monotonic() < until:
-            self._wait(0.1)
-        for worker in list(self._workers):
-            worker.process.kill()
-            self._bury(worker)
+        self._pool.publish(catalog)
 
 
 def _bind(host: str, port: int) -> socket.socket:

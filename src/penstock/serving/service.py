@@ -30,14 +30,23 @@ class Service:
     """
 
     def __init__(
-        self, limits: Limits, *, post: Callable[[Callable[[], None]], None], refresh: Callable[[], None]
+        self,
+        limits: Limits,
+        *,
+        post: Callable[[Callable[[], None]], None],
+        refresh: Callable[[], None],
+        ran: Callable[[str, int, int], None],
     ) -> None:
-        """post: has a call run in the main loop's thread. refresh: asks for the catalog; `update` gets it."""
+        """post: has a call run in the main loop's thread. refresh: asks for the catalog; `update` gets it.
+
+        ran: told model, version and rows of every call of a graph, on whatever thread.
+        """
         self.limits = limits
         self.catalog: Catalog | None = None
         self.catalog_changes = 0
         self._post = post
         self._refresh = refresh
+        self._ran = ran
         self._models: dict[str, ServedModel] = {}
         self._lanes: OrderedDict[int, Lane] = OrderedDict()
         self._loading: dict[int, list[Then]] = {}
@@ -71,6 +80,10 @@ class Service:
 
     def model(self, name: str) -> ServedModel | None:
         return self._models.get(name)
+
+    @property
+    def loaded_versions(self) -> int:
+        return len(self._lanes)
 
     @property
     def model_names(self) -> list[str]:
@@ -162,7 +175,15 @@ class Service:
                 then(loaded)
             return
         self._failures.pop(version.id, None)
-        lane = Lane(version, loaded, model_name=model_name, limits=self.limits, pool=self._runners, post=self._post)
+        lane = Lane(
+            version,
+            loaded,
+            model_name=model_name,
+            limits=self.limits,
+            pool=self._runners,
+            post=self._post,
+            ran=self._ran,
+        )
         model = self._models.get(model_name)
         if model is not None and any(known.id == version.id for known in model.versions):
             self._lanes[version.id] = lane

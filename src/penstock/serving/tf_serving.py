@@ -39,6 +39,8 @@ _OUTPUT_DTYPES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE", "str": "DT_STRI
 class TensorFlowServing:
     """Owns `/v1/`."""
 
+    name = "tensorflow_serving"
+
     def __init__(self, service: Service) -> None:
         self._service = service
 

@@ -7,16 +7,28 @@ import sys
 import threading
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from types import FrameType
 
 from penstock.serving.access import Access
 from penstock.serving.access_log import AccessLog
-from penstock.serving.catalog import Catalog
-from penstock.serving.control import Channel, Configure, Ready, Refresh, ToWorker, UseCatalog
+from penstock.serving.books import Books
+from penstock.serving.control import (
+    Channel,
+    Configure,
+    Drain,
+    MetricsText,
+    Ready,
+    Refresh,
+    ToWorker,
+    UseCatalog,
+    WantMetrics,
+)
 from penstock.serving.gateway import Exchange, Gateway
 from penstock.serving.health import Health
 from penstock.serving.loop import MainLoop
 from penstock.serving.ml_engine import MLEngine
+from penstock.serving.monitoring import Monitoring
 from penstock.serving.open_inference import OpenInference
 from penstock.serving.router import Router
 from penstock.serving.service import Service
@@ -32,11 +44,19 @@ class Worker:
         self._listener = listener
         self._channel = channel
         self._loop = MainLoop()
-        self._service = Service(settings.limits, post=self._loop.post, refresh=lambda: channel.send(Refresh()))
+        self._books = Books(latency_target_s=settings.latency_target_s)
+        self._service = Service(
+            settings.limits,
+            post=self._loop.post,
+            refresh=lambda: channel.send(Refresh()),
+            ran=self._books.batch,
+        )
+        self._monitoring = Monitoring(want=self._want_metrics)
         protocols = (
             MLEngine(self._service),
             TensorFlowServing(self._service),
             OpenInference(self._service),
+            self._monitoring,
             Health(),
         )
         self._router = Router(self._service, protocols)
@@ -48,6 +68,7 @@ class Worker:
             body_timeout_s=settings.limits.body_timeout_s,
         )
         self._is_serving = False
+        self._stop_at: float | None = None
 
     def run(self) -> None:
         """Until SIGTERM, or until the parent is gone; open requests are finished first."""
@@ -55,6 +76,7 @@ class Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
         threading.Thread(target=self._follow_parent, name="parent", daemon=True).start()
         self._loop.run(turn=self._turn, heartbeat=self._heartbeat)
+        self._report()
         self._service.close()
 
     def _turn(self, exchanges: list[Exchange]) -> None:
@@ -62,22 +84,48 @@ class Worker:
         for exchange in exchanges:
             dispatch(exchange)
         self._service.flush()
-        answered = self._gateway.answered
+        answered = self._gateway.collect()
         if answered:
-            self._log.record([answered.popleft() for _ in range(len(answered))])
+            self._books.record(answered)
+            self._log.record(answered)
 
     def _heartbeat(self) -> None:
         self._gateway.sweep()
         self._service.heartbeat()
+        self._report()
+        if self._stop_at is not None and monotonic() >= self._stop_at:
+            self._stop()
+
+    def _report(self) -> None:
+        self._channel.send(
+            self._books.close(
+                busy=self._loop.busy(),
+                in_flight=self._gateway.in_flight,
+                loaded_versions=self._service.loaded_versions,
+            )
+        )
+
+    def _want_metrics(self) -> None:
+        self._report()
+        self._channel.send(WantMetrics())
 
     def _follow_parent(self) -> None:
         while (message := self._channel.receive()) is not None:
-            if isinstance(message, UseCatalog):
-                self._loop.post(partial(self._use, message.catalog))
+            self._loop.post(partial(self._obey, message))
         self._loop.post(self._stop)
 
-    def _use(self, catalog: Catalog) -> None:
-        self._service.update(catalog)
+    def _obey(self, message: ToWorker) -> None:
+        match message:
+            case UseCatalog():
+                self._service.update(message.catalog)
+                self._start_serving()
+            case Drain():
+                self._gateway.drain()
+                self._stop_at = monotonic() + message.linger_s
+            case MetricsText():
+                self._monitoring.tell(message.text)
+
+    def _start_serving(self) -> None:
         if not self._is_serving:
             self._is_serving = True
             self._gateway.start(self._listener, stopped=self._loop.stop)
