@@ -11,6 +11,7 @@ from penstock.estimator import export, inputs
 if TYPE_CHECKING:
     from penstock.estimators.dnn import DNNClassifier, DNNRegressor
     from penstock.estimators.estimator import Estimator
+    from penstock.estimators.keras_model import KerasClassifier, KerasRegressor
     from penstock.estimators.linear import LinearClassifier, LinearRegressor
     from penstock.estimators.run_config import RunConfig
     from penstock.training.exporters import BestExporter, Exporter, FinalExporter, LatestExporter
@@ -25,6 +26,8 @@ __all__ = [
     "EvalSpec",
     "Exporter",
     "FinalExporter",
+    "KerasClassifier",
+    "KerasRegressor",
     "LatestExporter",
     "LinearClassifier",
     "LinearRegressor",
@@ -43,6 +46,8 @@ _HOMES = {
     "EvalSpec": "penstock.training.specs",
     "Exporter": "penstock.training.exporters",
     "FinalExporter": "penstock.training.exporters",
+    "KerasClassifier": "penstock.estimators.keras_model",
+    "KerasRegressor": "penstock.estimators.keras_model",
     "LatestExporter": "penstock.training.exporters",
     "LinearClassifier": "penstock.estimators.linear",
     "LinearRegressor": "penstock.estimators.linear",

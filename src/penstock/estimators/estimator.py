@@ -60,6 +60,7 @@ class Estimator(ABC):
         self._folder = Path(chosen).expanduser().absolute()
         if self._folder.exists() and not self._folder.is_dir():
             raise UsageError(f"model_dir {str(self._folder)!r} is a file; expected a folder")
+        self._event_files: dict[Path, Path] = {}
         self._columns = None if feature_columns is None else tuple(feature_columns)
         self._weight_column = None if weight_column is None else str(getattr(weight_column, "key", weight_column))
 
@@ -237,8 +238,10 @@ class Estimator(ABC):
 
         step = int(metrics["global_step"])
         scalars = {key: value for key, value in metrics.items() if key != "global_step"}
-        with SummaryWriter(self._folder / (f"eval_{name}" if name else "eval"), first_step=step) as writer:
+        folder = self._folder / (f"eval_{name}" if name else "eval")
+        with SummaryWriter(folder, first_step=step, append_to=self._event_files.get(folder)) as writer:
             writer.scalars(scalars, step)
+            self._event_files[folder] = writer.path
         if name is None:
             finite = {key: value for key, value in scalars.items() if np.isfinite(value)}
             replace_file(self._folder / _EVALUATION, msgspec.json.encode(_Evaluation(step, finite)))

@@ -169,7 +169,9 @@ class NetworkEstimator(Estimator):
 
     def _fit_setup(self, examples: Examples) -> Setup:
         assert examples.labels is not None
-        head = self._fit_head(examples.labels, examples.label)
+        # Rows of weight 0 are as if they were not there.
+        counted = slice(None) if examples.weights is None else examples.weights > 0
+        head = self._fit_head(examples.labels[counted], examples.label)
         batch = examples.features
         statistics = gather_statistics([batch])
         columns = self._columns or self._automatic_columns(statistics, examples.label)

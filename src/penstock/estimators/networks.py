@@ -1,6 +1,6 @@
 """Canned networks: a front and layers behind it, as a Keras model for training and as nodes of an ONNX graph."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from penstock.estimators.front import Front
 from penstock.estimators.layers import AdjustableDropout
 from penstock.export.graph import GraphBuilder
 
-__all__ = ["ACTIVATIONS", "DNNNetwork", "LinearNetwork", "Network", "Weights", "weights_of"]
+__all__ = ["ACTIVATIONS", "DNNNetwork", "LinearNetwork", "Network", "Weights", "variable_keys", "weights_of"]
 
 Weights = Mapping[str, NDArray[Any]]
 """Values of a model's variables by path (`hidden_1/kernel`)."""
@@ -47,7 +47,9 @@ class Network(Protocol):
     def build(self, front: Front, outputs: int, *, seed: int) -> Any:
         """The Keras model from `front.inputs()` to `[rows, outputs]`."""
 
-    def emit(self, graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights) -> str:
+    def emit(
+        self, graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights, *, outputs: int
+    ) -> str:
         """The same in a graph: the outputs' tensor, float32 `[N, outputs]`."""
 
     def finish(self, front: Front, weights: Weights) -> dict[str, NDArray[Any]]:
@@ -71,7 +73,9 @@ class LinearNetwork:
         layer = keras.layers.Dense(outputs, kernel_initializer="zeros", name="linear")
         return keras.Model(inputs, layer(_joined(front.parts(inputs, seed=seed))), name="linear_model")
 
-    def emit(self, graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights) -> str:
+    def emit(
+        self, graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights, *, outputs: int
+    ) -> str:
         return emit_dense_layer(graph, front, tensors, weights, "linear", hint="linear")
 
     def finish(self, front: Front, weights: Weights) -> dict[str, NDArray[Any]]:
@@ -122,7 +126,9 @@ class DNNNetwork:
         logits = keras.layers.Dense(outputs, kernel_initializer=initializer, name="logits")(hidden)
         return keras.Model(inputs, logits, name="dnn_model")
 
-    def emit(self, graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights) -> str:
+    def emit(
+        self, graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights, *, outputs: int
+    ) -> str:
         hidden = ""
         for number in range(1, len(self.hidden_units) + 1):
             layer = f"hidden_{number}"
@@ -138,10 +144,18 @@ class DNNNetwork:
         return finish_first_layers(front, weights, ("hidden_1",))
 
 
-def weights_of(model: Any, trainable: tuple[NDArray[Any], ...], non_trainable: tuple[NDArray[Any], ...]) -> Weights:
-    """Values in the order of the model's variables, by the variables' paths."""
-    paths = [variable.path for variable in (*model.trainable_variables, *model.non_trainable_variables)]
-    return dict(zip(paths, (*trainable, *non_trainable), strict=True))
+def variable_keys(model: Any) -> list[str]:
+    """A key for each variable, trainable ones first: its path, numbered where a user's model has it twice."""
+    keys: list[str] = []
+    for variable in (*model.trainable_variables, *model.non_trainable_variables):
+        path = str(variable.path)
+        keys.append(path if path not in keys else f"{path}#{len(keys)}")
+    return keys
+
+
+def weights_of(model: Any, trainable: Sequence[NDArray[Any]], non_trainable: Sequence[NDArray[Any]]) -> Weights:
+    """Values in the order of the model's variables, by the variables' keys."""
+    return dict(zip(variable_keys(model), (*trainable, *non_trainable), strict=True))
 
 
 def finish_first_layers(front: Front, weights: Weights, layers: tuple[str, ...]) -> dict[str, NDArray[Any]]:

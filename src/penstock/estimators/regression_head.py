@@ -180,11 +180,11 @@ def numeric_labels(labels: NDArray[Any], label: str, dimension: int) -> NDArray[
             raise DataError(
                 f"label {label!r} holds {array.flat[0]!r}, which is no number; use a classifier, or name another label"
             ) from None
+    if len(array) == 0:
+        raise DataError("the data has no rows; training and evaluation need at least one")
     values = array.astype(np.float64).reshape(len(array), -1)
     if values.shape[1] != dimension:
         raise DataError(f"label {label!r} has {values.shape[1]} numbers a row; label_dimension is {dimension}")
-    if len(values) == 0:
-        raise DataError("the data has no rows; training and evaluation need at least one")
     wrong = ~np.isfinite(values).all(axis=1)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

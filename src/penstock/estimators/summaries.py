@@ -29,12 +29,18 @@ class SummaryWriter:
     """One event file in a folder; a context manager.
 
     first_step: of a training that goes on: TensorBoard drops what an earlier, killed run wrote beyond it.
+    append_to: an event file written before, which goes on.
     """
 
-    def __init__(self, folder: Path, *, first_step: int = 0) -> None:
+    def __init__(self, folder: Path, *, first_step: int = 0, append_to: Path | None = None) -> None:
+        if append_to is not None:
+            self.path = append_to
+            self._file = append_to.open("ab")
+            return
         folder.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_FILE_NUMBERS)}"
-        self._file = (folder / name).open("wb")
+        self.path = folder / name
+        self._file = self.path.open("wb")
         self._write(event_pb2.Event(file_version="brain.Event:2"))
         if first_step:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
