@@ -144,3 +144,24 @@ def test_the_lines_of_a_jsonl_file_are_answered_in_order(penstock: Penstock, ser
     answered = json.loads(penstock("predict", *words, "--format", "json").stdout)["predictions"]
     assert len(answered) == 2
     assert by_value(answered[0])[0] < by_value(answered[1])[0]
+
+
+def test_callers_may_send_columns_renamed_and_rescaled(penstock: Penstock, server: str, folder: Path) -> None:
+    penstock("init", "--example", "housing")
+    plain = (
+        "data: housing.csv\nlabel: MEDV\nfeatures: {RM: numeric, TAX: numeric, DIS: auto}\n"
+        "estimator: {type: DNNRegressor, hidden_units: [10]}\ntraining: {max_steps: 200}\n"
+    )
+    (folder / "plain.yaml").write_text(plain)
+    (folder / "served.yaml").write_text(
+        plain + "serving: {rename: {rooms: RM}, rescale: {TAX: {multiply: 100}}, derive: {DIS: miles * 1.609},"
+        " inputs: {miles: float}}\n"
+    )
+    penstock("train", "plain.yaml", "--register", "plain")
+    penstock("train", "served.yaml", "--register", "served")
+    plainly = ask(server, "plain", [{"RM": 6.5, "TAX": 296, "DIS": 4.0225, "CHAS": 1}])
+    otherwise = ask(server, "served", [{"rooms": 6.5, "TAX": 2.96, "miles": 2.5}])
+    assert by_value(otherwise) == pytest.approx(by_value(plainly), rel=1e-5)
+    missing = httpx.post(f"{server}/v1/models/served:predict", json={"instances": [{"RM": 6.5, "TAX": 2.96}]})
+    assert missing.status_code == 400
+    assert "rooms" in missing.json()["error"]

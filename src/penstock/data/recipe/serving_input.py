@@ -172,6 +172,9 @@ def program_of_section(section: object, model_inputs: Schema) -> RowProgram:
                     f"model's {name!r}; rename or derive it as well"
                 )
             tree = _rescaled(source, section.rescale.get(name))
+            if name in section.rescale and item.type is DataType.INTEGER and source not in section.inputs:
+                # In another unit a whole number is rarely whole: 296 dollars are 2.96 hundred.
+                sent[source] = DataType.FLOAT
         features[name] = tree
         for read in references(tree):
             if read not in sent:
