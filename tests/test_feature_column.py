@@ -99,3 +99,31 @@ def test_vocabulary_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     short.write_text("one\n")
     with pytest.raises(UsageError, match="has 1 words; vocabulary_size asks for 5"):
         fc.categorical_column_with_vocabulary_file("w", str(short), 5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: fc.crossed_column(["a"], 10), "expected two columns or more"),
+        (lambda: fc.crossed_column("ab", 10), "expected two columns or more"),
+        (lambda: fc.crossed_column(["a", fc.numeric_column("x")], 10), "not a categorical column"),  # type: ignore[list-item]
+        (lambda: fc.crossed_column(["a", "b"], 10, hash_key=7), "hash_key is not supported"),
+        (lambda: fc.crossed_column(["a", "b"], 0), "hash_bucket_size is 0"),
+        (lambda: fc.list_column("x"), "give either vocabulary_list or hash_bucket_size"),
+        (lambda: fc.list_column("x", vocabulary_list=["a"], hash_bucket_size=3), "give either"),
+        (lambda: fc.list_column("x", separator="", hash_bucket_size=3), "separator is ''"),
+        (lambda: fc.list_column("x", separator=":", hash_bucket_size=3, weight_separator=":"), "one other character"),
+        (lambda: fc.distance_column(("a",), ("b", "c")), r"\('a',\) is no place"),  # type: ignore[arg-type]
+        (lambda: fc.distance_column("ab", ("b", "c")), "'ab' is no place"),  # type: ignore[arg-type]
+        (lambda: fc.text_column("x", 0), "hash_bucket_size is 0"),
+        (lambda: fc.text_column("x", dimension=0), "dimension is 0"),
+        (lambda: fc.piecewise_linear_column(fc.numeric_column("x"), 0), "num_bins is 0"),
+        (lambda: fc.piecewise_linear_column(WORD), "expected a numeric_column"),  # type: ignore[arg-type]
+        (lambda: fc.quantile_bucketized_column(fc.numeric_column("x"), -1), "num_buckets is -1"),
+        (lambda: fc.weighted_categorical_column(fc.numeric_column("x"), "n"), "not a categorical"),  # type: ignore[arg-type]
+        (lambda: fc.weighted_categorical_column(WORD, ""), "expected a string"),
+    ],
+)
+def test_engineered_columns_say_what_was_expected(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        call()

@@ -29,6 +29,7 @@ from penstock.features.identity import IdentityColumn
 from penstock.features.lists import ListColumn, WeightedColumn
 from penstock.features.numeric import NumericColumn, Scaling
 from penstock.features.piecewise import PiecewiseLinearColumn
+from penstock.features.target import TargetMeanColumn
 from penstock.features.text import TextColumn
 from penstock.features.timestamp import CyclicColumn, DatePartColumn
 from penstock.features.tokens import PAIR_LIMIT
@@ -51,6 +52,7 @@ __all__ = [
     "numeric_column",
     "piecewise_linear_column",
     "quantile_bucketized_column",
+    "target_mean_column",
     "text_column",
     "weighted_categorical_column",
 ]
@@ -211,6 +213,18 @@ def distance_column(start: tuple[str, str], end: tuple[str, str]) -> DistanceCol
         for key in place:
             _check_key(key, "distance_column")
     return DistanceColumn(start=(start[0], start[1]), end=(end[0], end[1]))
+
+
+def target_mean_column(categorical_column: CategoricalColumn, smoothing: float = 20.0) -> TargetMeanColumn:
+    """A word as the mean label of the training rows that hold it; training rows themselves are encoded out of fold.
+
+    smoothing: how many rows of the overall mean are mixed in, which rare words are drawn towards.
+    """
+    if not smoothing > 0:
+        raise UsageError(f"target_mean_column: smoothing is {smoothing!r}; expected a number above 0")
+    return TargetMeanColumn(
+        categorical_column=_categorical(categorical_column, "target_mean_column"), smoothing=float(smoothing)
+    )
 
 
 def piecewise_linear_column(

@@ -23,10 +23,11 @@ from penstock.features.lists import FittedList, FittedWeighted
 from penstock.features.numeric import FittedNumeric, standardize
 from penstock.features.piecewise import FittedPiecewise
 from penstock.features.statistics import Statistics
+from penstock.features.target import FittedTargetMean, TargetMeanColumn, TargetSums
 from penstock.features.text import FittedText
 from penstock.features.timestamp import FittedCycle
 
-__all__ = ["FittedFeatures", "fit_features"]
+__all__ = ["FittedFeatures", "fit_features", "needs_targets"]
 
 AnyFitted = (
     FittedNumeric
@@ -37,6 +38,7 @@ AnyFitted = (
     | FittedList
     | FittedWeighted
     | FittedText
+    | FittedTargetMean
 )
 
 _CHUNK_ROWS = 65_536
@@ -61,6 +63,16 @@ class FittedFeatures(msgspec.Struct, frozen=True, kw_only=True):
 
         The batch may hold more columns than are read. Raises DataError for a column that is absent or of another type.
         """
+        return self._encode(batch, None)
+
+    def encode_training(self, batch: ColumnBatch, *, first_row: int = 0) -> dict[str, NDArray[Any]]:
+        """As `encode`, of rows that the features were fitted to, from the `first_row`-th on.
+
+        Differs from `encode` where columns are made of the labels: a row's own label is not in what it gets.
+        """
+        return self._encode(batch, first_row)
+
+    def _encode(self, batch: ColumnBatch, first_row: int | None) -> dict[str, NDArray[Any]]:
         self._check(batch)
         result = {block.name: self._empty(block, batch.rows) for block in self.blocks}
         # Extreme values overflow to infinity on both sides before they are bounded.
@@ -69,7 +81,11 @@ class FittedFeatures(msgspec.Struct, frozen=True, kw_only=True):
                 rows = slice(start, min(start + _CHUNK_ROWS, batch.rows))
                 raw = {name: batch[name][rows].reshape(-1, 1) for name in self.raw_schema.names}
                 for column in self.columns:
-                    result[column.block.name][rows] = column.compute(ARRAYS, raw)
+                    if isinstance(column, FittedTargetMean) and first_row is not None:
+                        values = column.compute_training(raw, first_row=first_row + start)
+                    else:
+                        values = column.compute(ARRAYS, raw)
+                    result[column.name][rows] = values
         return result
 
     def emit(self, graph: GraphBuilder, inputs: Mapping[str, str]) -> dict[str, str]:
@@ -126,9 +142,12 @@ class FittedFeatures(msgspec.Struct, frozen=True, kw_only=True):
         return np.empty((rows, block.width), dtype=np.float32 if block.kind == "dense" else np.int32)
 
 
-def fit_features(columns: Sequence[FeatureColumn], statistics: Statistics) -> FittedFeatures:
+def fit_features(
+    columns: Sequence[FeatureColumn], statistics: Statistics, *, targets: Mapping[str, TargetSums] | None = None
+) -> FittedFeatures:
     """The columns fitted to the training data.
 
+    targets: what `gather_targets` returned, where columns are made of the labels (`needs_targets`).
     Raises DataError for a raw column that is not there, UsageError for one that does not suit its feature column, and
     for a column given twice.
     """
@@ -138,7 +157,7 @@ def fit_features(columns: Sequence[FeatureColumn], statistics: Statistics) -> Fi
     for position, column in enumerate(columns):
         if column in columns[:position]:
             raise UsageError(f"feature column {column.name!r} is given twice")
-        fitted.append(_named_apart(_fit(column, statistics), [other.name for other in fitted]))
+        fitted.append(_named_apart(_fit(column, statistics, targets or {}), [other.name for other in fitted]))
     keys = {key for column in columns for key in column.keys}
     lenient = {key for column in columns for key in column.keys if column.allows_missing(key)}
     raw_schema = Schema(
@@ -151,7 +170,14 @@ def fit_features(columns: Sequence[FeatureColumn], statistics: Statistics) -> Fi
     return FittedFeatures(raw_schema=raw_schema, columns=tuple(fitted))
 
 
-def _fit(column: FeatureColumn, statistics: Statistics) -> Any:
+def needs_targets(columns: Sequence[FeatureColumn]) -> bool:
+    """Whether a column is made of the labels."""
+    return any(isinstance(column, TargetMeanColumn) for column in columns)
+
+
+def _fit(column: FeatureColumn, statistics: Statistics, targets: Mapping[str, TargetSums]) -> Any:
+    if isinstance(column, TargetMeanColumn):
+        return column.fit_to(targets)
     if isinstance(column, BlockColumn):
         return column.fit(statistics)
     if isinstance(column, BucketizedColumn):
