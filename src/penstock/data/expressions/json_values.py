@@ -111,10 +111,10 @@ def _compact(value: Any) -> str:
 def _number(raw: str) -> str:
     """As ECMAScript writes numbers, but with '.0' after whole floats; what 64 bits cannot hold stays as it stands."""
     if raw.lstrip("-").isdecimal():
-        return "0" if raw == "-0" else raw
+        return "0" if raw == "-0" else str(raw)
     number = float(raw)
     if not math.isfinite(number):
-        return raw
+        return str(raw)
     sign = "-" if math.copysign(1.0, number) < 0 else ""
     mantissa, _, exponent = f"{abs(number)!r}".partition("e")
     whole, _, fraction = mantissa.partition(".")

@@ -14,7 +14,16 @@ from penstock.data.expressions.times import EARLIEST, LATEST, MICROSECONDS_A_DAY
 from penstock.data.expressions.tree import LiteralValue
 from penstock.data.schema import DataType
 
-__all__ = ["KEEPS_INTEGERS", "REPEATS_ARGUMENTS", "SQL_FUNCTIONS", "SqlCall", "SqlFunction", "literal_sql", "text_sql"]
+__all__ = [
+    "KEEPS_INTEGERS",
+    "REPEATS_ARGUMENTS",
+    "SQL_FUNCTIONS",
+    "SQL_TYPES",
+    "SqlCall",
+    "SqlFunction",
+    "literal_sql",
+    "text_sql",
+]
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ def literal_sql(value: LiteralValue, data_type: DataType) -> str:
     """A constant of that type; timestamps are given as microseconds."""
     match value:
         case None:
-            return f"CAST(NULL AS {_SQL_TYPES[data_type]})"
+            return f"CAST(NULL AS {SQL_TYPES[data_type]})"
         case bool():
             return "true" if value else "false"
         case str():
@@ -65,7 +74,7 @@ def text_sql(text: str) -> str:
     return "(" + quoted.replace("\0", "' || chr(0) || '") + ")" if "\0" in text else quoted
 
 
-_SQL_TYPES = {
+SQL_TYPES = {
     DataType.INTEGER: "BIGINT",
     DataType.FLOAT: "DOUBLE",
     DataType.BOOLEAN: "BOOLEAN",

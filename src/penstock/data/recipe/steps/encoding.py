@@ -89,7 +89,7 @@ class Bucketize(Step, frozen=True, kw_only=True):
 
 
 class Indicators(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """values: which get a column; else the `most` frequent of the rows that reach the step. keep: the column itself too."""
+    """values: which get a column; else the `most` frequent of the rows that reach the step. keep: the column too."""
 
     values: tuple[str, ...] | None = None
     most: int = 20

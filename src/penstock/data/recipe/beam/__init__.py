@@ -1,0 +1,1 @@
+"""Recipes as Apache Beam pipelines. Importing anything here imports Apache Beam, the extra `beam`."""

@@ -1,0 +1,170 @@
+"""Runs recipes in DuckDB: out of core, within the memory limit of the settings, on the files of the recipe only."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from penstock.data.columns import Array, ColumnBatch, dtype_of, missing_value
+from penstock.data.engine import Workspace, connect, mapped_errors, quote_text
+from penstock.data.options import Progress
+from penstock.data.recipe.check import CheckedRecipe, CheckedStep
+from penstock.data.recipe.engine import FileFormat, PrepareEngine, RecipeTables, Watch
+from penstock.data.recipe.sql.relation import Relation, outcome, quoted
+from penstock.data.recipe.sql.statistics import statistic_sql, values_sql
+from penstock.data.recipe.sql.steps import applied
+from penstock.data.recipe.statistics import Statistic, Statistics
+from penstock.data.schema import DataType
+from penstock.data.table import Table
+from penstock.settings import Settings
+
+__all__ = ["DuckDBEngine"]
+
+_POLL_S = 0.1
+
+
+class DuckDBEngine:
+    """The default engine. Rows keep the order of their files where no step changes it."""
+
+    name = "duckdb"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def refusal(self, step: CheckedStep) -> str | None:
+        return None
+
+    def measure(
+        self, tables: RecipeTables, steps: Sequence[CheckedStep], statistics: Sequence[Statistic]
+    ) -> Statistics:
+        relation, others = _relations(tables)
+        for item in steps:
+            relation = applied(item.step, relation, others)
+        found: Statistics = {}
+        singles = [statistic for statistic in statistics if statistic.kind != "values"]
+        workspace = Workspace(self._settings)
+        try:
+            with self._connect(tables, workspace) as connection, mapped_errors("cannot measure the rows"):
+                if singles:
+                    chosen = ", ".join(statistic_sql(statistic, relation) for statistic in singles)
+                    row = connection.execute(f"SELECT {chosen} FROM {relation.sql}").fetchone()
+                    assert row is not None
+                    found.update(zip(singles, row, strict=True))
+                for statistic in statistics:
+                    if statistic.kind == "values":
+                        rows = connection.execute(values_sql(statistic, relation)).fetchall()
+                        found[statistic] = tuple(text for (text,) in rows)
+        finally:
+            workspace.close()
+        _verify(tables)
+        return found
+
+    def preview(self, tables: RecipeTables, checked: CheckedRecipe, *, rows: int) -> ColumnBatch:
+        relation = _result(tables, checked)
+        workspace = Workspace(self._settings)
+        try:
+            with self._connect(tables, workspace) as connection, mapped_errors("cannot preview the recipe"):
+                fetched = connection.execute(f"SELECT * FROM {relation.sql} LIMIT {int(rows)}").fetchnumpy()
+        finally:
+            workspace.close()
+        arrays = {item.name: _as_array(fetched[f"c{place}"], item.type) for place, item in enumerate(relation.schema)}
+        return ColumnBatch(relation.schema, arrays)
+
+    def write(
+        self, tables: RecipeTables, checked: CheckedRecipe, *, folder: Path, file_format: FileFormat, watch: Watch
+    ) -> int:
+        query = outcome(_result(tables, checked))
+        target, options = _copy_options(checked, folder, file_format)
+        workspace = Workspace(self._settings)
+        try:
+            with (
+                self._connect(tables, workspace, writable=[folder]) as connection,
+                mapped_errors("cannot prepare the rows"),
+            ):
+                statement = f"COPY ({query}) TO {quote_text(str(target))} ({', '.join(options)})"
+                rows = _watched(connection, statement, watch)
+        finally:
+            workspace.close()
+        _verify(tables)
+        return rows
+
+    def _connect(
+        self, tables: RecipeTables, workspace: Workspace, *, writable: Sequence[Path] = ()
+    ) -> duckdb.DuckDBPyConnection:
+        _verify(tables)
+        readable = [path for table in tables.all for path in table.paths]
+        return connect(self._settings, readable=readable, writable=writable, temporary=workspace.path)
+
+
+def _relations(tables: RecipeTables) -> tuple[Relation, Mapping[str, Relation]]:
+    return _relation(tables.source), {name: _relation(table) for name, table in tables.others.items()}
+
+
+def _relation(table: Table) -> Relation:
+    return Relation(f"({table.scan.select(is_numbered=True)})", table.schema)
+
+
+def _result(tables: RecipeTables, checked: CheckedRecipe) -> Relation:
+    relation, others = _relations(tables)
+    for item in checked.steps:
+        relation = applied(item.step, relation, others)
+    return relation
+
+
+def _copy_options(checked: CheckedRecipe, folder: Path, file_format: FileFormat) -> tuple[Path, list[str]]:
+    options = ["FORMAT parquet", "COMPRESSION zstd"] if file_format == "parquet" else ["FORMAT csv", "HEADER true"]
+    parts = checked.recipe.output.partition_by
+    if not parts:
+        return folder / f"part-0.{file_format}", options
+    names = ", ".join(quoted(name) for name in parts)
+    return folder, [*options, f"PARTITION_BY ({names})", "FILENAME_PATTERN 'part-{i}'", "OVERWRITE_OR_IGNORE true"]
+
+
+def _watched(connection: duckdb.DuckDBPyConnection, statement: str, watch: Watch) -> int:
+    """Runs a COPY in a thread, so that this one can report progress and take Ctrl-C; returns the rows it wrote."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(connection.execute(statement).fetchone())
+        except BaseException as error:
+            outcome.append(error)
+
+    worker = threading.Thread(target=run, name="penstock-prepare")
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(_POLL_S)
+            percent = connection.query_progress()
+            watch(Progress(stage="preparing", fraction=percent / 100 if percent > 0 else None))
+    except BaseException:
+        connection.interrupt()
+        worker.join()
+        raise
+    (result,) = outcome
+    if isinstance(result, BaseException):
+        raise result
+    return int(result[0])
+
+
+def _verify(tables: RecipeTables) -> None:
+    for table in tables.all:
+        table.verify_unchanged()
+
+
+def _as_array(array: Any, data_type: DataType) -> Array:
+    """What DuckDB fetched as the array of this type."""
+    missing = np.ma.getmaskarray(array)
+    values = np.ma.getdata(array)
+    if data_type is DataType.TIMESTAMP:
+        values = values.astype("M8[us]").view(np.int64)
+    result = np.empty(len(values), dtype=dtype_of(data_type))
+    result[:] = missing_value(data_type)
+    result[~missing] = values[~missing]
+    return result
+
+
+_: PrepareEngine = DuckDBEngine.__new__(DuckDBEngine)
