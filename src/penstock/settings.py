@@ -18,6 +18,16 @@ _PROJECT_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]|[a-z]")
 
 
 @dataclass(frozen=True, kw_only=True)
+class VertexContainer:
+    """What Vertex AI tells a container that it runs: `AIP_HTTP_PORT` and the routes and model that go with it."""
+
+    port: int
+    predict_route: str | None
+    health_route: str | None
+    storage_uri: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Where Penstock keeps its state, and which project it works in.
 
@@ -30,6 +40,7 @@ class Settings:
     server_url: prediction server that clients talk to (`PENSTOCK_SERVER_URL`).
     token: bearer token that clients send (`PENSTOCK_TOKEN`), None for none.
     server_token: bearer token that a prediction server asks for (`PENSTOCK_SERVER_TOKEN`), None for none.
+    vertex: where and what a prediction server is to serve in a container of Vertex AI, None outside of one.
     job_slots: jobs that run at once on this machine (`PENSTOCK_JOB_SLOTS`, default: half of its cores).
     job_grace_s: seconds that a cancelled job has to save its work (`PENSTOCK_JOB_GRACE_S`).
     ray_address: Ray cluster that jobs go to (`PENSTOCK_RAY_ADDRESS`), None for this machine.
@@ -45,6 +56,7 @@ class Settings:
     server_url: str
     token: str | None
     server_token: str | None
+    vertex: VertexContainer | None
     job_slots: int
     job_grace_s: int
     ray_address: str | None
@@ -74,6 +86,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, project: str | No
         server_url=env.get("PENSTOCK_SERVER_URL") or f"http://127.0.0.1:{SERVING_REST_PORT}",
         token=env.get("PENSTOCK_TOKEN") or None,
         server_token=env.get("PENSTOCK_SERVER_TOKEN") or None,
+        vertex=_vertex_container(env),
         job_slots=_positive_int(env, "PENSTOCK_JOB_SLOTS", max(1, (os.cpu_count() or 1) // 2)),
         job_grace_s=_positive_int(env, "PENSTOCK_JOB_GRACE_S", 10),
         ray_address=env.get("PENSTOCK_RAY_ADDRESS") or None,
@@ -96,6 +109,17 @@ def _ray_token(env: Mapping[str, str], home: Path) -> str | None:
         if named:
             raise UsageError(f"RAY_AUTH_TOKEN_PATH is {named!r}, which cannot be read: {error.strerror}") from None
         return None
+
+
+def _vertex_container(env: Mapping[str, str]) -> VertexContainer | None:
+    if not env.get("AIP_HTTP_PORT"):
+        return None
+    return VertexContainer(
+        port=_positive_int(env, "AIP_HTTP_PORT", 8080),
+        predict_route=env.get("AIP_PREDICT_ROUTE") or None,
+        health_route=env.get("AIP_HEALTH_ROUTE") or None,
+        storage_uri=env.get("AIP_STORAGE_URI") or None,
+    )
 
 
 def _positive_int(env: Mapping[str, str], name: str, default: int) -> int:

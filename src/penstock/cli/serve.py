@@ -10,8 +10,9 @@ __all__ = ["serve"]
 
 
 @click.command(short_help="Answer predictions over HTTP.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
+@click.option("--host", help="Address to listen on, default 127.0.0.1; others need a token.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Default 8501; 0 takes a free one and prints it.")
+@click.option("--model", "only", metavar="M", help="Serve only this model of the registry.")
 @click.option("--model-dir", metavar="URI", help="Serve this bundle or exporter's folder, not the registry.")
 @click.option("--model-name", metavar="M", help="Name of the model in --model-dir.")
 @click.option("--workers", metavar="N|MIN:MAX", default="1", show_default=True, help="Processes; 0:4 scales by load.")
@@ -20,6 +21,7 @@ __all__ = ["serve"]
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that callers must send.")
 @click.option("--max-body-mb", type=click.FloatRange(0.001), default=16, show_default=True, help="Largest request.")
 @click.option("--max-instances", type=click.IntRange(1), default=100_000, show_default=True, help="Rows a request.")
+@click.option("--cors-origin", multiple=True, metavar="ORIGIN", help="Web pages that may ask; * for all. Repeatable.")
 @click.option(
     "--access-log-rate",
     type=click.FloatRange(0, 1),
@@ -30,8 +32,9 @@ __all__ = ["serve"]
 @click.pass_context
 def serve(
     ctx: click.Context,
-    host: str,
+    host: str | None,
     port: int | None,
+    only: str | None,
     model_dir: str | None,
     model_name: str | None,
     workers: str,
@@ -40,12 +43,15 @@ def serve(
     token_file: Path | None,
     max_body_mb: float,
     max_instances: int,
+    cors_origin: tuple[str, ...],
     access_log_rate: float,
 ) -> None:
     """Answer predictions over HTTP: every model of the registry, or one bundle with --model-dir.
 
     New versions, a new default version and deletions are followed without a restart. Prints one line with the address
     on stdout once requests are answered.
+
+    In a container of Vertex AI, its AIP_ variables say where to listen and what to serve.
     """
     import logging
 
@@ -57,15 +63,20 @@ def serve(
     from penstock.serving.server import Server, ServerOptions
     from penstock.settings import SERVING_REST_PORT
 
+    settings = settings_of(ctx)
+    vertex = settings.vertex
+    if vertex is not None and vertex.storage_uri and model_dir is None and only is None:
+        model_dir, model_name = vertex.storage_uri, model_name or "model"
     if (model_dir is None) != (model_name is None):
         raise UsageError("--model-dir and --model-name go together: the folder of a bundle, and what to call its model")
+    if model_dir is not None and only is not None:
+        raise UsageError("--model names a model of the registry; with --model-dir, name it with --model-name")
     minimum, maximum = parse_scale(workers)
     logging.basicConfig(format="penstock: %(message)s", level=logging.INFO)
-    settings = settings_of(ctx)
     server = Server(
         ServerOptions(
-            host=host,
-            port=SERVING_REST_PORT if port is None else port,
+            host=host or ("127.0.0.1" if vertex is None else "0.0.0.0"),  # noqa: S104 - the platform guards it
+            port=(SERVING_REST_PORT if vertex is None else vertex.port) if port is None else port,
             scale=Scale(
                 minimum=minimum,
                 maximum=maximum,
@@ -74,6 +85,10 @@ def serve(
             ),
             token=read_token_file(token_file) if token_file else settings.server_token,
             access_log_rate=access_log_rate,
+            cors_origins=cors_origin,
+            predict_route=vertex.predict_route if vertex else None,
+            health_route=vertex.health_route if vertex else None,
+            is_guarded=vertex is not None,
             limits=Limits(body_bytes=int(max_body_mb * 1024 * 1024), instances=max_instances),
         ),
         ready=lambda url: click.echo(f"serving on {url}"),
@@ -84,7 +99,7 @@ def serve(
             return FolderSource(model_dir, model_name, project=settings.project)
         from penstock.serving.registry_source import open_registry_source
 
-        return open_registry_source(settings)
+        return open_registry_source(settings, only=only)
 
     server.run(open_source)
     echo_note("stopped")

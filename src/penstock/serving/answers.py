@@ -45,6 +45,15 @@ class Answers:
         columns = self._columns(start, stop)
         return self._dump(next(iter(columns.values())) if len(columns) == 1 else columns)
 
+    def flattened(self) -> "Answers":
+        """The same, with one value a row in place of a list of one."""
+        return Answers(
+            {
+                name: array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+                for name, array in self.outputs.items()
+            }
+        )
+
     def _columns(self, start: int, stop: int) -> dict[str, list[Any]]:
         """One value a row of each output, in a form that `_dump` writes."""
         columns = {}

@@ -29,12 +29,19 @@ _LENGTH = struct.Struct("<I")
 
 
 class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """First to a worker: how to serve. token: what callers must send, None for no token."""
+    """First to a worker: how to serve.
+
+    token: what callers must send, None for no token.
+    predict_route, health_route: further paths that answer for the only model.
+    """
 
     limits: Limits
     token: str | None
     access_log_rate: float
     latency_target_s: float
+    cors_origins: tuple[str, ...] = ()
+    predict_route: str | None = None
+    health_route: str | None = None
 
 
 class UseCatalog(msgspec.Struct, tag=True, frozen=True):

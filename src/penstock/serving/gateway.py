@@ -89,8 +89,8 @@ class Exchange:
         self.sent_bytes = len(body)
         self.seconds = monotonic() - self.started
         gateway = self._gateway
-        if gateway.is_draining:
-            headers = [*headers, ("connection", "close")]
+        if gateway.is_decorating:
+            headers = [*headers, *gateway.extra_headers(self)]
         self._proto.response_bytes(status, headers, body)
         self._watcher.done()
         gateway.answered.append(self)
@@ -99,7 +99,7 @@ class Exchange:
 class Gateway:
     """Accepts on one listening socket and reads requests.
 
-    is_draining: whether connections are closed after their next answer.
+    is_decorating: whether answers get `extra_headers`.
     """
 
     def __init__(
@@ -109,11 +109,13 @@ class Gateway:
         admit: Callable[[Exchange], Refusal | None],
         body_limit_bytes: int,
         body_timeout_s: float,
+        cors: Callable[[Exchange], list[tuple[str, str]]] | None = None,
         connections: int = 4096,
     ) -> None:
         """arrived: called with each exchange, whole or refused, on Granian's thread; it must not block.
 
         admit: asked before a body is read.
+        cors: headers that let a web page read the answer.
         body_timeout_s: how long a caller may take to send the body.
         connections: how many are held at once; more wait in the socket's backlog.
         """
@@ -121,12 +123,14 @@ class Gateway:
         self._admit = admit
         self._body_limit_bytes = body_limit_bytes
         self._body_timeout_s = body_timeout_s
+        self._cors = cors
         self._connections = connections
         self.answered: deque[Exchange] = deque()
         self._taken = 0
         self._gone_away = 0
         self._collected = 0
-        self.is_draining = False
+        self.is_decorating = cors is not None
+        self._is_draining = False
         self._listener: socket.socket | None = None
         self._reading: dict[int, Exchange] = {}
         self._signal = _rust.WorkerSignal()
@@ -155,6 +159,11 @@ class Gateway:
         loop = _InlineLoop()
         worker.serve_str(_Scheduler(loop, self._schedule, None, None, None), loop, self._signal)
 
+    def extra_headers(self, exchange: Exchange) -> list[tuple[str, str]]:
+        """Headers besides those of the answer itself."""
+        closing = [("connection", "close")] if self._is_draining else []
+        return closing if self._cors is None else [*closing, *self._cors(exchange)]
+
     @property
     def in_flight(self) -> int:
         """Requests whose headers were read and whose answers were not collected."""
@@ -172,7 +181,8 @@ class Gateway:
         Granian can only stop accepting by closing connections that wait between two requests, which would fail a
         request that is on its way. So its socket is replaced, under the same file descriptor, by one that nobody knows.
         """
-        self.is_draining = True
+        self._is_draining = True
+        self.is_decorating = True
         if self._listener is not None:
             with socket.create_server(("127.0.0.1", 0), backlog=1) as unknown:
                 unknown.setblocking(False)

@@ -1,14 +1,12 @@
 """Is the server alive, and ready: `/healthz` for probes, `/` for KServe's. Also where paths end that nobody owns."""
 
-import orjson
-
-from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.gateway import Exchange
 from penstock.serving.refusals import Code, Refusal
-from penstock.serving.router import Handler, Once
+from penstock.serving.router import Handler, Once, refuse_flat
 
 __all__ = ["PROBES", "Health"]
 
-PROBES = frozenset({"/", "/healthz", "/v2/health/live", "/v2/health/ready"})
+PROBES = frozenset({"/", "/healthz", "/v2/health/live", "/v2/health/ready", "/ping", "/health"})
 """Paths that are answered without a token: they say nothing of the models."""
 
 
@@ -21,7 +19,7 @@ class Health:
         return True
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        exchange.respond(refusal.code.http_status, orjson.dumps({"error": refusal.message}), [*JSON, *refusal.headers])
+        refuse_flat(exchange, refusal)
 
     def route(self, method: str, path: str) -> Handler:
         if path not in PROBES:

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-import orjson
-
-from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.gateway import Exchange
 from penstock.serving.refusals import Code, Refusal
-from penstock.serving.router import Handler, Once
+from penstock.serving.router import Handler, Once, refuse_flat
 
 __all__ = ["Monitoring"]
 
@@ -28,7 +26,7 @@ class Monitoring:
         return path in _METRICS
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        exchange.respond(refusal.code.http_status, orjson.dumps({"error": refusal.message}), [*JSON, *refusal.headers])
+        refuse_flat(exchange, refusal)
 
     def route(self, method: str, path: str) -> Handler:
         if method not in ("GET", "HEAD"):

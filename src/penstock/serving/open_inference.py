@@ -14,11 +14,11 @@ from penstock.errors import InstanceError
 from penstock.runtime.values import shorten
 from penstock.serving.answers import Answers
 from penstock.serving.compression import unpacked_body
-from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.gateway import Exchange
 from penstock.serving.lanes import Ask, Lane
 from penstock.serving.predicting import OnVersion, read_object
 from penstock.serving.refusals import Code, Refusal
-from penstock.serving.router import Handler, Once
+from penstock.serving.router import Handler, Once, refuse_flat
 from penstock.serving.service import Service
 from penstock.serving.wire_tensors import (
     binary_form,
@@ -50,7 +50,7 @@ class OpenInference:
         return path == "/v2" or path.startswith("/v2/")
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        exchange.respond(refusal.code.http_status, orjson.dumps({"error": refusal.message}), [*JSON, *refusal.headers])
+        refuse_flat(exchange, refusal)
 
     def route(self, method: str, path: str) -> Handler:
         match method, path.rstrip("/"):

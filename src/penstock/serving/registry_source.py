@@ -11,8 +11,12 @@ __all__ = ["RegistrySource", "open_registry_source"]
 class RegistrySource:
     """Follows a registry by its revision number, one small query a look."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, only: str | None = None) -> None:
+        """only: the one model to serve, None for all. Raises NotFoundError when there is no such model."""
+        if only is not None:
+            registry.get_model(only)
         self._registry = registry
+        self._only = only
         self._revision: int | None = None
 
     def changed(self) -> bool:
@@ -45,13 +49,14 @@ class RegistrySource:
                     ),
                 )
                 for model in self._registry.list_models().items
+                if self._only in (None, model.name)
             ),
         )
 
 
-def open_registry_source(settings: Settings) -> RegistrySource:
-    """The catalog of the registry that the settings name."""
-    return RegistrySource(open_registry(settings))
+def open_registry_source(settings: Settings, *, only: str | None = None) -> RegistrySource:
+    """The catalog of the registry that the settings name. Raises NotFoundError when there is no model `only`."""
+    return RegistrySource(open_registry(settings), only=only)
 
 
 _registry_source_is_a_source: type[CatalogSource] = RegistrySource

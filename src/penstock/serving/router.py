@@ -4,12 +4,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import orjson
+
 from penstock.errors import PenstockError
-from penstock.serving.gateway import Exchange
+from penstock.serving.cors import Cors
+from penstock.serving.gateway import JSON, Exchange
 from penstock.serving.refusals import Refusal, refusal_of
 from penstock.serving.service import Service
 
-__all__ = ["Handler", "Once", "Router", "WireProtocol"]
+__all__ = ["Handler", "Once", "Router", "WireProtocol", "refuse_flat"]
 
 _REMEMBERED = 4096
 _log = logging.getLogger(__name__)
@@ -54,11 +57,17 @@ class WireProtocol(Protocol):
         ...
 
 
+def refuse_flat(exchange: Exchange, refusal: Refusal) -> None:
+    """Responds with `{"error": "<message>"}`, the shape that most protocols have."""
+    exchange.respond(refusal.code.http_status, orjson.dumps({"error": refusal.message}), [*JSON, *refusal.headers])
+
+
 class Router:
     """Dispatches exchanges. The first protocol that owns a path gets it; the last one owns every path."""
 
-    def __init__(self, service: Service, protocols: Sequence[WireProtocol]) -> None:
+    def __init__(self, service: Service, protocols: Sequence[WireProtocol], cors: Cors) -> None:
         self._service = service
+        self._cors = cors
         self._protocols = protocols
         self._known: dict[tuple[str, str], Handler] = {}
         self._catalog_changes = -1
@@ -74,6 +83,9 @@ class Router:
             key = (exchange.method, exchange.path)
             handler = self._known.get(key)
             if handler is None:
+                if exchange.method == "OPTIONS":
+                    self._cors.preflight(exchange)
+                    return
                 protocol = self._protocol(exchange.path)
                 exchange.protocol = protocol.name
                 handler = protocol.route(*key)

@@ -39,6 +39,9 @@ class ServerOptions:
     port: 0 takes a free one.
     token: what callers must send; needed when `host` can be reached from other machines.
     access_log_rate: share of the successful requests that are logged; failures always are.
+    cors_origins: origins of web pages that may ask, "*" for all.
+    predict_route, health_route: further paths that answer for the only model.
+    is_guarded: whether something else keeps strangers out, so that no token is needed.
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +49,10 @@ class ServerOptions:
     scale: Scale = field(default_factory=Scale)
     token: str | None = None
     access_log_rate: float = 1.0
+    cors_origins: tuple[str, ...] = ()
+    predict_route: str | None = None
+    health_route: str | None = None
+    is_guarded: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
@@ -54,7 +61,8 @@ class Server:
 
     def __init__(self, options: ServerOptions, *, ready: Callable[[str], None]) -> None:
         """ready: told the server's URL once requests are answered. Raises UsageError for options that cannot be."""
-        require_token(options.host, options.token)
+        if not options.is_guarded:
+            require_token(options.host, options.token)
         self._ready: Callable[[str], None] | None = ready
         self._listener = _bind(options.host, options.port)
         self._selector = selectors.DefaultSelector()
@@ -69,6 +77,9 @@ class Server:
             token=options.token,
             access_log_rate=options.access_log_rate,
             latency_target_s=options.scale.latency_target_s,
+            cors_origins=options.cors_origins,
+            predict_route=options.predict_route,
+            health_route=options.health_route,
         )
         self._pool = WorkerPool(self._listener, settings, self._selector)
 

@@ -103,6 +103,17 @@ class Service:
         hint = did_you_mean(str(wanted), [version.name for version in model.versions])
         raise Refusal(Code.NOT_FOUND, f"model {model_name!r} has no version {wanted!r}{hint}")
 
+    def find_only(self) -> tuple[ServedModel, ServedVersion]:
+        """The default version of the only model, for protocols whose paths name none. Raises Refusal."""
+        if len(self._models) == 1:
+            return self.find(next(iter(self._models)), None)
+        told = ", ".join(sorted(self._models)[:20]) or "none"
+        raise Refusal(
+            Code.NOT_FOUND,
+            f"this path is for servers with one model, and this one has {len(self._models)}: {told}; ask "
+            "/v1/models/NAME:predict, or serve one with --model",
+        )
+
     def failure(self, version: ServedVersion) -> Refusal | None:
         """Why a version could not be loaded, if that was tried."""
         failed = self._failures.get(version.id)

@@ -13,11 +13,11 @@ from penstock.errors import did_you_mean
 from penstock.serving.answers import Answers
 from penstock.serving.catalog import ServedModel, ServedVersion
 from penstock.serving.examples import ask_examples
-from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.gateway import Exchange
 from penstock.serving.lanes import Lane
 from penstock.serving.predicting import SIGNATURE_NAME, OnVersion, ask_to_predict
 from penstock.serving.refusals import Code, Refusal
-from penstock.serving.router import Handler, Once
+from penstock.serving.router import Handler, Once, refuse_flat
 from penstock.serving.service import Service
 
 __all__ = ["TensorFlowServing"]
@@ -48,7 +48,7 @@ class TensorFlowServing:
         return path[:4].lower() == "/v1/"
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        exchange.respond(refusal.code.http_status, orjson.dumps({"error": refusal.message}), [*JSON, *refusal.headers])
+        refuse_flat(exchange, refusal)
 
     def route(self, method: str, path: str) -> Handler:
         match method:

@@ -24,15 +24,18 @@ from penstock.serving.control import (
     UseCatalog,
     WantMetrics,
 )
+from penstock.serving.cors import Cors
 from penstock.serving.gateway import Exchange, Gateway
 from penstock.serving.health import Health
 from penstock.serving.loop import MainLoop
 from penstock.serving.ml_engine import MLEngine
+from penstock.serving.mlflow import MLflow
 from penstock.serving.monitoring import Monitoring
 from penstock.serving.open_inference import OpenInference
 from penstock.serving.router import Router
 from penstock.serving.service import Service
 from penstock.serving.tf_serving import TensorFlowServing
+from penstock.serving.vertex import VertexContainer
 
 __all__ = ["Worker"]
 
@@ -52,20 +55,24 @@ class Worker:
             ran=self._books.batch,
         )
         self._monitoring = Monitoring(want=self._want_metrics)
+        cors = Cors(settings.cors_origins)
         protocols = (
+            VertexContainer(self._service, predict_route=settings.predict_route, health_route=settings.health_route),
             MLEngine(self._service),
             TensorFlowServing(self._service),
             OpenInference(self._service),
+            MLflow(self._service),
             self._monitoring,
             Health(),
         )
-        self._router = Router(self._service, protocols)
+        self._router = Router(self._service, protocols, cors)
         self._log = AccessLog(sys.stderr.fileno(), rate=settings.access_log_rate)
         self._gateway = Gateway(
             arrived=self._loop.arrive,
             admit=Access(settings.token).admit,
             body_limit_bytes=settings.limits.body_bytes,
             body_timeout_s=settings.limits.body_timeout_s,
+            cors=cors.headers if cors.is_on else None,
         )
         self._is_serving = False
         self._stop_at: float | None = None
