@@ -85,7 +85,11 @@ def test_words_too_rare_to_learn_from_are_unknown(random: np.random.Generator) -
         ([np.inf] * ROWS, "it holds no finite number"),
         ([7.5] * ROWS, "every row has the same value (7.5)"),
         (["same"] * ROWS, "every row has the same value ('same')"),
-        ([f"name-{i}" for i in range(ROWS)], "4000 different values in 4000 rows are an identifier or free text"),
+        ([f"name-{i}" for i in range(ROWS)], "its 4000 different values in 4000 rows are an identifier"),
+        (
+            [f"this is the comment number {i}" for i in range(ROWS)],
+            "its 4000 different values in 4000 rows are free text; give it a text_column to use it",
+        ),
         (np.random.default_rng(0).permutation(ROWS) + 1_000, "its 4000 different whole numbers name the rows"),
     ],
     ids=str,
@@ -106,6 +110,30 @@ def test_an_identifier_is_known_by_name_too(random: np.random.Generator) -> None
 
 def test_a_constant_that_is_sometimes_missing_tells_something() -> None:
     assert names({"x": [5.0, np.nan] * (ROWS // 2)}) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("names", "distances"),
+    [
+        (("pickup_latitude", "pickup_longitude", "dropoff_latitude", "dropoff_longitude"), 1),
+        (("lat1", "lon1", "lat2", "lon2"), 1),
+        (("StartLat", "StartLng", "EndLat", "EndLng"), 1),
+        (("latitude", "longitude", "depth", "height"), 0),
+        (("lat", "lon", "platform", "balloon"), 0),
+    ],
+)
+def test_two_pairs_of_coordinates_have_a_distance(
+    random: np.random.Generator, names: tuple[str, ...], distances: int
+) -> None:
+    table = {name: random.normal(40.0, 0.1, ROWS) for name in names}
+    found = [column.name for column in chosen({**table, "label": np.arange(float(ROWS))}).columns]
+    assert found[:4] == list(names)
+    assert found[4:] == [f"distance_{names[0]}_{names[2]}"] * distances
+
+
+def test_numbers_may_be_encoded_piecewise_too(random: np.random.Generator) -> None:
+    table = {"x": random.normal(size=ROWS), "flag": random.random(ROWS) < 0.5, "label": np.arange(float(ROWS))}
+    assert [column.name for column in chosen(table, piecewise_bins=8).columns] == ["x", "x_piecewise", "flag"]
 
 
 def test_label_and_weight_are_no_features() -> None:

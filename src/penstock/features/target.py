@@ -139,8 +139,7 @@ class FittedTargetMean(msgspec.Struct, frozen=True, kw_only=True, tag="target_me
         """Of training rows, from the `first_row`-th on: each with the means of the folds that it is not in."""
         ids = self.categorical.ids(ARRAYS, columns)[:, 0]
         folds = fold_of(first_row + np.arange(len(ids)))
-        means: NDArray[np.float32] = np.asarray(self.fold_means, dtype=np.float32)
-        return means[folds, ids]
+        return np.asarray(np.asarray(self.fold_means, dtype=np.float64)[folds, ids], dtype=np.float32)
 
 
 def fold_of(rows: NDArray[np.int64]) -> NDArray[np.int64]:
