@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -19,7 +20,17 @@ from sqlalchemy import (
     func,
 )
 
-__all__ = ["UtcTime", "jobs", "metadata", "models", "revisions", "unfinished", "versions"]
+__all__ = [
+    "UtcTime",
+    "jobs",
+    "metadata",
+    "models",
+    "revisions",
+    "studies",
+    "trials",
+    "unfinished",
+    "versions",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -144,3 +155,35 @@ jobs = Table(
 )
 Index("uq_jobs_project_lower_name", jobs.c.project, func.lower(jobs.c.name), unique=True)
 Index("ix_jobs_ended", jobs.c.ended)
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("specification", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("renewed", BigInteger, nullable=False),
+    UniqueConstraint("project", "name"),
+    sqlite_autoincrement=True,
+    comment="Tunings. One process at a time owns one. Plain types, as in jobs.",
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("study_id", ForeignKey("studies.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("reports", Text, nullable=False),
+    Column("notes", Text, nullable=False),
+    Column("value", Float(53)),
+    Column("failure", Text, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+    comment="Trials of a study, from 1. A row that has ended never changes again.",
+)
