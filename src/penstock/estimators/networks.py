@@ -8,41 +8,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.errors import ConfigError, did_you_mean
+from penstock.estimators.activations import ACTIVATIONS, emit_activation
 from penstock.estimators.backend import keras
-from penstock.estimators.front import Front
+from penstock.estimators.front import Front, Part, emit_lookup
 from penstock.estimators.layers import AdjustableDropout
 from penstock.export.graph import GraphBuilder
 
-__all__ = ["ACTIVATIONS", "DNNNetwork", "LinearNetwork", "Network", "Weights", "variable_keys", "weights_of"]
+__all__ = [
+    "DNNNetwork",
+    "Network",
+    "Weights",
+    "emit_affine",
+    "emit_on_parts",
+    "neutralize",
+    "variable_keys",
+    "weights_of",
+]
 
 Weights = Mapping[str, NDArray[Any]]
-"""Values of a model's variables by path (`hidden_1/kernel`)."""
-
-ACTIVATIONS = (
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "elu",
-    "selu",
-    "gelu",
-    "silu",
-    "mish",
-    "tanh",
-    "sigmoid",
-    "softplus",
-    "linear",
-)
+"""Values of a model's variables by key (`hidden_1/kernel`)."""
 
 
 class Network(Protocol):
-    """What stands between a front and a head."""
+    """What stands between blocks and a head."""
 
     @property
     def key(self) -> str:
         """Names the architecture: equal keys build equal models."""
-
-    @property
-    def dropout(self) -> float: ...
 
     def build(self, front: Front, outputs: int, *, seed: int) -> Any:
         """The Keras model from `front.inputs()` to `[rows, outputs]`."""
@@ -53,33 +45,7 @@ class Network(Protocol):
         """The same in a graph: the outputs' tensor, float32 `[N, outputs]`."""
 
     def finish(self, front: Front, weights: Weights) -> dict[str, NDArray[Any]]:
-        """The weights to answer with: ids that no training row had get neutral values instead of initial
-        random ones.
-        """
-
-
-@dataclass(frozen=True)
-class LinearNetwork:
-    """A weighted sum: of dense values, and of a weight for each id."""
-
-    dropout: float = 0.0
-
-    @property
-    def key(self) -> str:
-        return "linear"
-
-    def build(self, front: Front, outputs: int, *, seed: int) -> Any:
-        inputs = front.inputs()
-        layer = keras.layers.Dense(outputs, kernel_initializer="zeros", name="linear")
-        return keras.Model(inputs, layer(_joined(front.parts(inputs, seed=seed))), name="linear_model")
-
-    def emit(
-        self, graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights, *, outputs: int
-    ) -> str:
-        return emit_dense_layer(graph, front, tensors, weights, "linear", hint="linear")
-
-    def finish(self, front: Front, weights: Weights) -> dict[str, NDArray[Any]]:
-        return finish_first_layers(front, weights, ("linear",))
+        """The weights to answer with: ids that no training row had get neutral values instead of random ones."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +75,11 @@ class DNNNetwork:
 
     def build(self, front: Front, outputs: int, *, seed: int) -> Any:
         inputs = front.inputs()
-        hidden = _joined(front.parts(inputs, seed=seed))
+        return keras.Model(inputs, self.answer(front, inputs, front.parts, outputs, seed=seed), name="dnn_model")
+
+    def answer(self, front: Front, inputs: Sequence[Any], parts: Sequence[Part], outputs: int, *, seed: int) -> Any:
+        """The Keras tensor of the network on these parts."""
+        hidden = front.read(inputs, parts, seed=seed)
         for number, units in enumerate(self.hidden_units, 1):
             initializer = _initializer(self.activation, seed + number)
             dense = keras.layers.Dense(
@@ -123,25 +93,35 @@ class DNNNetwork:
                 drop = AdjustableDropout(self.dropout, seed=seed + number, name=f"hidden_{number}_dropout")
                 hidden = drop(hidden)
         initializer = keras.initializers.GlorotUniform(seed=seed)
-        logits = keras.layers.Dense(outputs, kernel_initializer=initializer, name="logits")(hidden)
-        return keras.Model(inputs, logits, name="dnn_model")
+        return keras.layers.Dense(outputs, kernel_initializer=initializer, name="logits")(hidden)
 
     def emit(
         self, graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights, *, outputs: int
     ) -> str:
+        return self.emit_answer(graph, front, front.parts, tensors, weights)
+
+    def emit_answer(
+        self,
+        graph: GraphBuilder,
+        front: Front,
+        parts: Sequence[Part],
+        tensors: Mapping[str, str],
+        weights: Weights,
+    ) -> str:
+        """The nodes of the network on these parts."""
         hidden = ""
         for number in range(1, len(self.hidden_units) + 1):
             layer = f"hidden_{number}"
             folded = fold_batch_norm(weights, layer) if self.batch_norm else weights
             if number == 1:
-                hidden = emit_dense_layer(graph, front, tensors, folded, layer, hint=layer)
+                hidden = emit_on_parts(graph, front, parts, tensors, folded, layer)
             else:
                 hidden = emit_affine(graph, hidden, folded, layer)
             hidden = emit_activation(graph, hidden, self.activation, hint=f"{layer}_{self.activation}")
         return emit_affine(graph, hidden, weights, "logits")
 
     def finish(self, front: Front, weights: Weights) -> dict[str, NDArray[Any]]:
-        return finish_first_layers(front, weights, ("hidden_1",))
+        return neutralize(front, front.parts, weights, "hidden_1")
 
 
 def variable_keys(model: Any) -> list[str]:
@@ -158,26 +138,26 @@ def weights_of(model: Any, trainable: Sequence[NDArray[Any]], non_trainable: Seq
     return dict(zip(variable_keys(model), (*trainable, *non_trainable), strict=True))
 
 
-def finish_first_layers(front: Front, weights: Weights, layers: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Weights with, for ids never seen, the mean of the seen ones: rows of tables, and of the kernels behind
-    indicators.
-
-    layers: those that read the front's parts side by side.
+def neutralize(front: Front, parts: Sequence[Part], weights: Weights, layer: str) -> dict[str, NDArray[Any]]:
+    """Weights with, for what was never seen in training, the mean of what was: rows of tables, and rows of the kernel
+    of `layer`, which reads the parts side by side.
     """
-    result = {path: np.array(value) for path, value in weights.items()}
+    result = {key: np.array(value) for key, value in weights.items()}
     offset = 0
-    for block, width in front.widths():
-        if block is not None and block.unseen and len(block.unseen) < (block.num_buckets or 0):
-            unseen = np.asarray(block.unseen, dtype=np.int64)
-            seen = np.setdiff1d(np.arange(block.num_buckets or 0), unseen)
-            if block.representation == "embedding":
-                table = result[f"{front.layer_name(block)}_table/embeddings"]
-                table[unseen] = table[seen].mean(axis=0)
-            else:
-                for layer in layers:
-                    kernel = result[f"{layer}/kernel"]
-                    kernel[offset + unseen] = kernel[offset + seen].mean(axis=0)
-        offset += width
+    for part in parts:
+        block = part.block
+        size = 0 if block is None else (block.num_buckets or block.width)
+        if block is not None and block.unseen and len(block.unseen) < size:
+            name = front.layer_name(block)
+            match part.kind:
+                case "embedded":
+                    _to_mean(result[f"{name}_table/embeddings"], block.unseen, range(size))
+                case "projected":
+                    _to_mean(result[f"{name}_table/kernel"], block.unseen, range(size))
+                case _:
+                    unseen = [offset + place for place in block.unseen]
+                    _to_mean(result[f"{layer}/kernel"], unseen, range(offset, offset + size))
+        offset += part.width
     return result
 
 
@@ -189,40 +169,36 @@ def fold_batch_norm(weights: Weights, layer: str) -> dict[str, NDArray[Any]]:
     return {**weights, f"{layer}/kernel": weights[f"{layer}/kernel"] * scale, f"{layer}/bias": bias}
 
 
-def emit_dense_layer(
-    graph: GraphBuilder, front: Front, tensors: Mapping[str, str], weights: Weights, layer: str, *, hint: str
+def emit_on_parts(
+    graph: GraphBuilder,
+    front: Front,
+    parts: Sequence[Part],
+    tensors: Mapping[str, str],
+    weights: Weights,
+    layer: str,
 ) -> str:
-    """A dense layer on the front's parts; behind an indicator its kernel is a table to look up, not to
-    multiply with.
-    """
+    """A dense layer on the parts side by side; behind a one-hot its kernel is a table to look up, not to multiply."""
+    dense = front.emit_dense(graph, tensors) if any(part.kind in ("dense", "projected") for part in parts) else None
     kernel, offset = weights[f"{layer}/kernel"], 0
     terms, joined, joined_rows = [], [], []
-    for block, width in front.widths():
-        rows = kernel[offset : offset + width]
-        offset += width
-        if block is not None and block.representation != "embedding":
-            table = graph.constant(np.ascontiguousarray(rows, np.float32), hint=f"{hint}_{block.name}_table")
-            flat = graph.node("Reshape", [tensors[block.name], graph.constant([-1], np.int64)])
-            terms.append(graph.node("Gather", [table, flat], axis=0, hint=f"{hint}_{block.name}"))
-            continue
-        if block is None:
-            joined.append(front.emit_dense(graph, tensors))
+    for part in parts:
+        rows = kernel[offset : offset + part.width]
+        offset += part.width
+        if part.kind == "onehot":
+            assert part.block is not None
+            terms.append(emit_lookup(graph, tensors[part.block.name], rows, hint=f"{layer}_{part.block.name}"))
         else:
-            table = graph.constant(
-                weights[f"{front.layer_name(block)}_table/embeddings"], np.float32, hint=f"{block.name}_table"
-            )
-            flat = graph.node("Reshape", [tensors[block.name], graph.constant([-1], np.int64)])
-            joined.append(graph.node("Gather", [table, flat], axis=0, hint=f"{block.name}_vector"))
-        joined_rows.append(rows)
+            joined.append(front.emit_part(graph, part, dense, tensors, weights))
+            joined_rows.append(rows)
     bias = graph.constant(np.asarray(weights[f"{layer}/bias"], np.float32), hint=f"{layer}_bias")
     if joined:
-        values = joined[0] if len(joined) == 1 else graph.node("Concat", joined, axis=1, hint=f"{hint}_input")
+        values = joined[0] if len(joined) == 1 else graph.node("Concat", joined, axis=1, hint=f"{layer}_input")
         matrix = graph.constant(np.concatenate(joined_rows).astype(np.float32), hint=f"{layer}_kernel")
-        terms.insert(0, graph.node("MatMul", [values, matrix], hint=f"{hint}_matmul"))
+        terms.insert(0, graph.node("MatMul", [values, matrix], hint=f"{layer}_matmul"))
     total = terms[0]
     for term in terms[1:]:
         total = graph.node("Add", [total, term])
-    return graph.node("Add", [total, bias], hint=hint)
+    return graph.node("Add", [total, bias], hint=layer)
 
 
 def emit_affine(graph: GraphBuilder, tensor: str, weights: Weights, layer: str) -> str:
@@ -232,30 +208,9 @@ def emit_affine(graph: GraphBuilder, tensor: str, weights: Weights, layer: str) 
     return graph.node("Add", [graph.node("MatMul", [tensor, kernel], hint=f"{layer}_matmul"), bias], hint=layer)
 
 
-def emit_activation(graph: GraphBuilder, tensor: str, activation: str, *, hint: str) -> str:
-    """A Keras activation by its name."""
-    match activation:
-        case "linear":
-            return tensor
-        case "relu" | "elu" | "tanh" | "sigmoid" | "softplus" | "mish":
-            return graph.node(activation.capitalize(), [tensor], hint=hint)
-        case "selu":
-            return graph.node("Selu", [tensor], hint=hint, alpha=1.67326324, gamma=1.05070098)
-        case "leaky_relu":
-            return graph.node("LeakyRelu", [tensor], hint=hint, alpha=0.2)
-        case "relu6":
-            bounds = [graph.constant(0.0, np.float32), graph.constant(6.0, np.float32)]
-            return graph.node("Clip", [tensor, *bounds], hint=hint)
-        case "silu":
-            return graph.node("Mul", [tensor, graph.node("Sigmoid", [tensor])], hint=hint)
-        case "gelu":
-            return graph.node("Gelu", [tensor], hint=hint)
-        case _:
-            raise ConfigError(f"activation {activation!r} has no graph form")
-
-
-def _joined(parts: list[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="features")(parts)
+def _to_mean(table: NDArray[Any], unseen: Sequence[int], places: Sequence[int]) -> None:
+    seen = np.setdiff1d(np.asarray(places), np.asarray(unseen))
+    table[np.asarray(unseen)] = table[seen].mean(axis=0)
 
 
 def _initializer(activation: str, seed: int) -> Any:
@@ -266,5 +221,5 @@ def _initializer(activation: str, seed: int) -> Any:
     return keras.initializers.GlorotUniform(seed=seed)
 
 
-def _proves_protocol(linear: LinearNetwork, dnn: DNNNetwork) -> tuple[Network, Network]:
-    return linear, dnn
+def _proves_protocol(dnn: DNNNetwork) -> Network:
+    return dnn
