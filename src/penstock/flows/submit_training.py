@@ -12,6 +12,7 @@ from penstock.jobs.contract import trainer_arguments
 from penstock.jobs.handover import Handover, SupervisorProcess
 from penstock.jobs.machines import check_here, cores_here, gpus_here, load_machines, replicas_of
 from penstock.jobs.packaging import build_package, package_folder, stage_packages
+from penstock.jobs.ray_client import check_address
 from penstock.jobs.training_input import TrainingInput, check_job_id
 from penstock.settings import Settings
 from penstock.store import blobs
@@ -60,11 +61,14 @@ def submit_training(submission: Submission, *, settings: Settings) -> str | None
                 "trainingInput.hyperparameters makes a tuning job, and this command submits single trainings"
             )
         replicas = replicas_of(training, load_machines(settings.home / "machines.yaml"))
-        cluster = submission.cluster or settings.ray_address or ""
+        address = submission.cluster or settings.ray_address
+        cluster = check_address(address) if address else ""
         notice = None if cluster else check_here(replicas, cores=cores_here(), gpus=gpus_here())
         folder = settings.home / "jobs" / settings.project / submission.job_id
+        experiment = ""
         if submission.experiment is not None:
-            arguments = _train_arguments(submission, training, folder=folder, settings=settings)
+            experiment = _snapshot(submission.folder / submission.experiment, folder)
+            arguments = _train_arguments(experiment, training, folder=folder, project=settings.project)
         else:
             training = _with_packages(submission, training, folder=folder, home=settings.home)
             arguments = trainer_arguments(training, job_dir=training.job_dir)
@@ -76,6 +80,7 @@ def submit_training(submission: Submission, *, settings: Settings) -> str | None
                 training=training,
                 arguments=arguments,
                 folder=str(submission.folder),
+                experiment=experiment,
                 cluster=cluster,
             )
         )
@@ -124,17 +129,20 @@ def _with_packages(submission: Submission, training: TrainingInput, *, folder: P
     return msgspec.structs.replace(training, package_uris=uris)
 
 
-def _train_arguments(submission: Submission, training: TrainingInput, *, folder: Path, settings: Settings) -> list[str]:
-    """`penstock train` of the experiment as it is now: what the file says later changes nothing."""
+def _snapshot(file: Path, folder: Path) -> str:
+    """The experiment as it is now, kept with the job: what its file says later changes nothing. Raises ConfigError."""
     import yaml
 
     from penstock.training.experiment import load_experiment
 
-    assert submission.experiment is not None
-    experiment = load_experiment(submission.folder / submission.experiment)
+    experiment = load_experiment(file)
     with tempfile.TemporaryDirectory(prefix="penstock-experiment-") as scratch:
-        file = Path(scratch) / "experiment.yaml"
-        file.write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
-        (staged,) = stage_packages([file], str(folder / "packages"))
+        copy = Path(scratch) / "experiment.yaml"
+        copy.write_text(yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False))
+        return stage_packages([copy], str(folder / "packages"))[0]
+
+
+def _train_arguments(experiment: str, training: TrainingInput, *, folder: Path, project: str) -> list[str]:
+    """Of `penstock train`."""
     model_dir = training.job_dir or str(folder / "output")
-    return ["--project", settings.project, "train", staged, "--model-dir", model_dir, *training.args]
+    return ["--project", project, "train", experiment, "--model-dir", model_dir, *training.args]

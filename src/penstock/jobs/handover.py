@@ -24,7 +24,9 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     """What a supervisor is told.
 
     arguments: of the trainer's module, as they will be run; `training` is stored, with secrets taken out.
-    folder: that relative paths in the arguments are meant from. adopt: take this job over instead of creating it.
+    folder: that relative paths in the arguments are meant from.
+    experiment: the file among the arguments that a cluster needs to be sent.
+    adopt: take this job over instead of creating it.
     """
 
     project: str
@@ -33,7 +35,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     training: TrainingInput = TrainingInput()
     arguments: list[str] = []
     folder: str = "/"
-    notice: str = ""
+    experiment: str = ""
     cluster: str = ""
     adopt: bool = False
 

@@ -1,8 +1,8 @@
-"""The states of a job, in ML Engine's words."""
+"""The states of a job, in ML Engine's words, and the word that ends one."""
 
 from enum import StrEnum
 
-__all__ = ["TERMINAL", "JobState"]
+__all__ = ["TERMINAL", "Ended", "JobState"]
 
 
 class JobState(StrEnum):
@@ -18,3 +18,12 @@ class JobState(StrEnum):
 
 
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+
+class Ended(Exception):  # noqa: N818 - how a job ends is not always an error
+    """The job is to end now, in this state and for this reason."""
+
+    def __init__(self, state: JobState, reason: str = "") -> None:
+        super().__init__(reason)
+        self.state = state
+        self.reason = reason

@@ -23,13 +23,13 @@ from penstock.jobs.logs import LOG_NAME, SERVICE_TASK, LogWriter
 from penstock.jobs.reaping import reap
 from penstock.jobs.record import JobRecord
 from penstock.jobs.redaction import Redactor
-from penstock.jobs.states import JobState
+from penstock.jobs.states import Ended, JobState
 from penstock.jobs.training_input import seconds_of
 from penstock.settings import Settings, load_settings
 from penstock.store.owner import this_process
 from penstock.store.plain import open_plain_store
 
-__all__ = ["Ended", "Runner", "Supervisor", "main"]
+__all__ = ["Runner", "Supervisor", "main"]
 
 _CANCEL_CHECK_S = 0.5
 _LIMIT_CHECK_S = 1.0
@@ -37,15 +37,6 @@ _LONGEST_QUEUE_POLL_S = 2.0
 _REAP_S = 2.0
 _TAIL_LINES = 20
 _MOST_ERROR_CHARACTERS = 8_000
-
-
-class Ended(Exception):  # noqa: N818 - how a job ends is not always an error
-    """The job is to end now, in this state and for this reason."""
-
-    def __init__(self, state: JobState, reason: str = "") -> None:
-        super().__init__(reason)
-        self.state = state
-        self.reason = reason
 
 
 class Disowned(Exception):  # noqa: N818
@@ -90,10 +81,10 @@ class Supervisor:
         self.units = 0.0
         """ML units an hour of the job's replicas; set by its runner."""
 
-    def listen(self, task_name: str, message: str, *, severity: str) -> None:
-        """Takes a line of a task into the log."""
+    def listen(self, task_name: str, message: str, *, severity: str, moment: str | None = None) -> None:
+        """Takes a line of a task into the log. moment: when it was said, where that was not now."""
         self._tails.setdefault(task_name, deque(maxlen=_TAIL_LINES)).append(message)
-        self.log.write(task_name, message, severity=severity)
+        self.log.write(task_name, message, severity=severity, moment=moment)
 
     def say(self, message: str, *, severity: str = "INFO") -> None:
         """Penstock's own word in the log, at once."""

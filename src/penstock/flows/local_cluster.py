@@ -1,0 +1,133 @@
+"""A Ray cluster on this machine, to try what a job does on one: on loopback, behind a token, gone at Ctrl-C."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from penstock.errors import MissingExtraError, PenstockError, ServiceError
+from penstock.jobs.processes import become_subreaper, descendants, end_all
+from penstock.jobs.ray_client import RayJobs
+from penstock.settings import Settings, ray_token_file
+
+__all__ = ["run_local_cluster"]
+
+_START_S = 90.0
+_PRETENDED_CPUS = 64
+_HOST = "127.0.0.1"
+
+
+def run_local_cluster(
+    settings: Settings, *, port: int, ready: Callable[[str], None], cpus: int | None = None, elastic: int = 0
+) -> None:
+    """Starts the cluster, calls `ready` with its address, and returns once it was stopped.
+
+    elastic: instead of one machine, up to so many pretended ones of four cores, each started when a job needs it and
+        ended when idle, by Ray's own autoscaler.
+    cpus: cores that Ray is told of; by default 64, so that every scale tier finds its machines, on shared cores.
+    Raises MissingExtraError, or ServiceError when it does not start.
+    """
+    if find_spec("ray") is None:
+        raise MissingExtraError("cluster", "a local Ray cluster")
+    token_file = ray_token_file(settings.home)
+    token = _token(token_file)
+    become_subreaper()
+    # Ray makes a token file in the user's home folder unless it is told how to authenticate.
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+    command += [f"--node-ip-address={_HOST}", f"--dashboard-host={_HOST}", f"--dashboard-port={port}"]
+    if elastic:
+        config = settings.home / "ray" / "autoscaling.json"
+        config.write_text(json.dumps(_autoscaling(elastic)))
+        # The pretended machines look for their head at this port and no other.
+        command += [f"--autoscaling-config={config}", "--num-cpus=0", "--port=6379"]
+        environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    else:
+        command += [f"--num-cpus={cpus or _PRETENDED_CPUS}", "--port=0"]
+    usual = signal.signal(signal.SIGTERM, _interrupt)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        address = f"http://{_HOST}:{port}"
+        _wait_for(RayJobs(address, token=token), process)
+        ready(address)
+        process.wait()
+        raise ServiceError(f"the Ray cluster ended by itself with status {process.returncode}")
+    except KeyboardInterrupt:
+        return
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+
+        def left() -> set[int]:
+            process.poll()
+            return descendants(awaited={process.pid})
+
+        end_all(left, grace_s=10.0)
+
+
+def _autoscaling(machines: int) -> dict[str, Any]:
+    """Ray's launcher configuration, in the form that its fake provider takes."""
+    provider = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
+    return {
+        "cluster_name": "penstock-elastic",
+        "max_workers": machines,
+        "idle_timeout_minutes": 0.05,
+        "provider": {
+            "type": "external",
+            "module": provider,
+            "use_node_id_as_ip": True,
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
+        "available_node_types": {
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "machine": {"resources": {"CPU": 4}, "node_config": {}, "min_workers": 0, "max_workers": machines},
+        },
+        "head_node_type": "ray.head.default",
+        "upscaling_speed": 100.0,
+        "auth": {},
+        "docker": {},
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        "file_mounts_sync_continuously": False,
+        "rsync_exclude": [],
+        "rsync_filter": [],
+        "initialization_commands": [],
+        "setup_commands": [],
+        "head_setup_commands": [],
+        "worker_setup_commands": [],
+        "head_start_ray_commands": [],
+        "worker_start_ray_commands": [],
+    }
+
+
+def _token(file: Path) -> str:
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(32))
+    return file.read_text().strip()
+
+
+def _wait_for(server: RayJobs, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + _START_S
+    while True:
+        try:
+            server.version()
+            return
+        except PenstockError as error:
+            if process.poll() is not None:
+                raise ServiceError(f"Ray did not start: it ended with status {process.returncode}") from None
+            if time.monotonic() > until:
+                raise ServiceError(f"Ray did not start within {_START_S:.0f} s: {error}") from None
+        time.sleep(0.2)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

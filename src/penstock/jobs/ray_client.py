@@ -1,0 +1,111 @@
+"""The job server of a Ray cluster over its REST API, so that neither a supervisor nor a laptop needs Ray itself.
+
+See https://docs.ray.io/en/latest/cluster/running-applications/job-submission/rest.html.
+"""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from penstock.errors import ServiceError, UsageError
+
+__all__ = ["RayJob", "RayJobs", "check_address"]
+
+_TIMEOUT_S = 30.0
+
+RayStatus = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
+
+
+@dataclass(frozen=True)
+class RayJob:
+    """What the server says of a job. message: its own words."""
+
+    status: RayStatus
+    message: str
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in ("STOPPED", "SUCCEEDED", "FAILED")
+
+
+def check_address(address: str) -> str:
+    """The job server's URL, `http://` put in front of a bare `host:port`. Raises UsageError."""
+    url = address if "://" in address else f"http://{address}"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(
+            f"the cluster's address is {address!r}; expected that of its job server (dashboard), such as "
+            "http://127.0.0.1:8265"
+        )
+    return url.rstrip("/")
+
+
+class RayJobs:
+    """Every method raises ServiceError, with `status` None when the server cannot be reached."""
+
+    def __init__(self, address: str, *, token: str | None) -> None:
+        self._url = check_address(address)
+        self._token = token
+
+    def upload(self, name: str, archive: bytes) -> str:
+        """Puts a zip beside the cluster's jobs; returns the URI to use as `working_dir`."""
+        self._call("PUT", f"/api/packages/gcs/{name}", body=archive)
+        return f"gcs://{name}"
+
+    def submit(
+        self,
+        *,
+        submission_id: str,
+        entrypoint: str,
+        working_dir: str,
+        variables: dict[str, str],
+        metadata: dict[str, str],
+    ) -> None:
+        body = {
+            "submission_id": submission_id,
+            "entrypoint": entrypoint,
+            "runtime_env": {"working_dir": working_dir, "env_vars": variables},
+            "metadata": metadata,
+        }
+        self._call("POST", "/api/jobs/", body=json.dumps(body).encode(), kind="application/json")
+
+    def get(self, submission_id: str) -> RayJob:
+        found = json.loads(self._call("GET", f"/api/jobs/{submission_id}"))
+        return RayJob(found["status"], str(found.get("message") or ""))
+
+    def log(self, submission_id: str) -> str:
+        """Everything that the job's driver has printed."""
+        found: Any = json.loads(self._call("GET", f"/api/jobs/{submission_id}/logs"))
+        return str(found.get("logs") or "")
+
+    def stop(self, submission_id: str) -> None:
+        """Asks for the job's end, which comes later."""
+        self._call("POST", f"/api/jobs/{submission_id}/stop")
+
+    def version(self) -> str:
+        return str(json.loads(self._call("GET", "/api/version"))["ray_version"])
+
+    def _call(self, method: str, path: str, *, body: bytes | None = None, kind: str = "application/zip") -> bytes:
+        headers = {"Content-Type": kind} if body is not None else {}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        request = urllib.request.Request(f"{self._url}{path}", data=body, method=method, headers=headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - http(s), checked
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            reason = error.read().decode("utf-8", "replace").strip().splitlines()
+            error.close()
+            hint = "; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH" if error.code in (401, 403) else ""
+            raise ServiceError(
+                f"the Ray cluster at {self._url} answered {error.code} to {method} {path}: "
+                f"{reason[-1] if reason else error.reason}{hint}",
+                status=error.code,
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason_text = getattr(error, "reason", None) or error
+            raise ServiceError(f"the Ray cluster at {self._url} cannot be reached: {reason_text}") from None

@@ -1,0 +1,68 @@
+"""What a Ray cluster is told of a job, and the words in which its driver answers."""
+
+import msgspec
+
+from penstock.jobs.training_input import TrainingInput
+
+__all__ = ["ANSWER_PREFIX", "EXPERIMENT_NAME", "PLAN_NAME", "Answer", "Plan", "PlannedReplica", "ReplicaRequest"]
+
+PLAN_NAME = "penstock-job.json"
+EXPERIMENT_NAME = "experiment.yaml"
+"""An experiment that goes along; every replica finds it in its own folder."""
+
+ANSWER_PREFIX = "@penstock "
+"""Marks the driver's lines that hold an Answer; whatever else it prints is Ray's."""
+
+
+class PlannedReplica(msgspec.Struct, frozen=True, kw_only=True):
+    """task_name: as in the log. cpus, gpus: what Ray is to reserve."""
+
+    role: str
+    index: int
+    machine_type: str
+    cpus: int
+    gpus: int
+
+    @property
+    def task_name(self) -> str:
+        return f"{self.role}-replica-{self.index}"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The job. packages: archives beside the plan, and URIs that the nodes fetch themselves."""
+
+    job_id: str
+    training: TrainingInput
+    arguments: list[str]
+    replicas: list[PlannedReplica]
+    packages: list[str]
+    marker: str
+    max_restarts: int
+    grace_s: float
+    penstock_version: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A log entry (task_name, message, severity, time), or news: the job runs, or why it failed."""
+
+    task_name: str = ""
+    message: str = ""
+    severity: str = "INFO"
+    time: str = ""
+    is_running: bool = False
+    failure: str = ""
+    exit_status: int | None = None
+
+
+class ReplicaRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node's `penstock.jobs.replica` is told on its standard input."""
+
+    task_name: str
+    module: str
+    arguments: list[str]
+    variables: dict[str, str]
+    packages: list[str]
+    marker: str
+    folder: str
+    home: str
+    grace_s: float

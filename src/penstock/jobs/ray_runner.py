@@ -1,0 +1,216 @@
+"""Runs a job on a Ray cluster: ships plan and packages to its job server, follows log and state, stops it there."""
+
+import hashlib
+import io
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from penstock.errors import ServiceError, TrainingError
+from penstock.jobs.logs import SERVICE_TASK
+from penstock.jobs.machines import load_machines, replicas_of
+from penstock.jobs.processes import MARKER_VARIABLE
+from penstock.jobs.ray_client import RayJob, RayJobs, check_address
+from penstock.jobs.ray_plan import ANSWER_PREFIX, EXPERIMENT_NAME, PLAN_NAME, Answer, Plan, PlannedReplica
+from penstock.jobs.states import Ended, JobState
+from penstock.jobs.training_input import seconds_of
+from penstock.store import blobs
+from penstock.version import __version__
+
+if TYPE_CHECKING:
+    from penstock.jobs.supervisor import Supervisor
+
+__all__ = ["RayRunner"]
+
+_POLL_S = 0.5
+_SECONDS_PER_LOG_MB = 2.0
+"""The job server sends a log whole: a long one is asked for less often."""
+
+_SILENCE_S = 60.0
+"""How long the cluster may be out of reach before its job counts as lost."""
+
+_STOP_S = 30.0
+_LARGEST_BYTES = 100 * 1024 * 1024
+_LOG_POSITION = "ray-log-position"
+
+
+class RayRunner:
+    """The runner for a cluster."""
+
+    def __init__(self, supervisor: "Supervisor") -> None:
+        self._supervisor = supervisor
+        self._ray = RayJobs(supervisor.record.cluster, token=supervisor.settings.ray_token)
+        self._replicas = replicas_of(
+            supervisor.record.training, load_machines(supervisor.settings.home / "machines.yaml")
+        )
+        supervisor.units = sum(replica.machine.units for replica in self._replicas)
+        self._job = supervisor.record.cluster_job
+        self._is_over = False
+        self._failure = ""
+        self._position_file = supervisor.folder / _LOG_POSITION
+        self._position = int(self._position_file.read_text()) if self._position_file.exists() else 0
+        self._log_due = 0.0
+        self._waiting_since = time.monotonic()
+        self._is_running = False
+
+    def needs_slot(self) -> tuple[int, int] | None:
+        return None
+
+    def memory_bytes(self) -> int:
+        return 0
+
+    def run(self, supervisor: "Supervisor") -> None:
+        if not self._job:
+            self._submit()
+        else:
+            supervisor.say(f"Following Ray job {self._job} again.", severity="WARNING")
+            self._is_running = supervisor.record.started is not None
+            if self._is_running:
+                supervisor.enter(JobState.RUNNING)
+        job = self._follow()
+        if job.status == "SUCCEEDED":
+            return
+        if job.status == "STOPPED":
+            raise Ended(JobState.CANCELLED, "It was stopped on the cluster.")
+        raise TrainingError(self._failure or f"The Ray job failed: {job.message}")
+
+    def stop(self, *, grace_s: float) -> None:
+        """Stops the Ray job and waits until the cluster says that it is over, half a minute at most."""
+        if not self._job or self._is_over:
+            return
+        until = time.monotonic() + _STOP_S
+        try:
+            self._ray.stop(self._job)
+            while not self._ray.get(self._job).is_over and time.monotonic() < until:
+                time.sleep(_POLL_S)
+            self._read_log()
+        except ServiceError as error:
+            self._supervisor.say(f"The Ray job {self._job} may go on: {error}", severity="ERROR")
+
+    def _submit(self) -> None:
+        supervisor = self._supervisor
+        archive = self._archive()
+        # The cluster keeps archives by name: the digest makes it this one's.
+        name = f"_ray_pkg_{hashlib.sha256(archive).hexdigest()[:32]}.zip"
+        working_dir = self._ray.upload(name, archive)
+        self._job = f"penstock-{supervisor.record.project}-{supervisor.record.name}-{supervisor.record.marker[:8]}"
+        supervisor.enter(JobState.PREPARING, cluster_job=self._job)
+        self._ray.submit(
+            submission_id=self._job,
+            entrypoint=f"{self._python()} -m penstock.jobs.ray_driver",
+            working_dir=working_dir,
+            # Not the user's environment: the cluster shows these to everybody.
+            variables={MARKER_VARIABLE: supervisor.record.marker},
+            metadata={"penstock_job": supervisor.record.name, "penstock_project": supervisor.record.project},
+        )
+        supervisor.say(f"Ray job {self._job} at {check_address(supervisor.record.cluster)}")
+
+    def _archive(self) -> bytes:
+        """Plan and packages as a zip, the same bytes for the same job."""
+        supervisor = self._supervisor
+        training = supervisor.handover.training
+        contents: dict[str, bytes] = {}
+        packages = []
+        for number, uri in enumerate(training.package_uris):
+            if not blobs.is_local(uri):
+                packages.append(uri)
+                continue
+            path = blobs.local_path(uri)
+            if not path.is_file():
+                raise TrainingError(f"there is no package {uri}")
+            inner = f"packages/{number}/{path.name}"
+            contents[inner] = path.read_bytes()
+            packages.append(inner)
+        experiment = supervisor.handover.experiment
+        if experiment:
+            contents[EXPERIMENT_NAME] = Path(experiment).read_bytes()
+        plan = Plan(
+            job_id=supervisor.record.name,
+            training=training,
+            arguments=[EXPERIMENT_NAME if one == experiment else one for one in supervisor.handover.arguments],
+            replicas=[
+                PlannedReplica(
+                    role=one.role,
+                    index=one.index,
+                    machine_type=one.machine_type,
+                    cpus=one.machine.cpus,
+                    gpus=one.machine.gpus,
+                )
+                for one in self._replicas
+            ],
+            packages=packages,
+            marker=supervisor.record.marker,
+            max_restarts=training.scheduling.max_restarts,
+            grace_s=float(supervisor.settings.job_grace_s),
+            penstock_version=__version__,
+        )
+        contents[PLAN_NAME] = msgspec.json.encode(plan)
+        if sum(map(len, contents.values())) > _LARGEST_BYTES:
+            raise TrainingError(
+                "the packages hold more than the 100 MB that Ray ships; name a --staging-bucket instead"
+            )
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for inner, data in contents.items():
+                archive.writestr(zipfile.ZipInfo(inner, (1980, 1, 1, 0, 0, 0)), data)
+        return buffer.getvalue()
+
+    def _python(self) -> str:
+        """The interpreter by its path on this machine, by its name on others."""
+        host = urlsplit(check_address(self._supervisor.record.cluster)).hostname
+        return sys.executable if host in ("127.0.0.1", "localhost", "::1") else "python"
+
+    def _follow(self) -> RayJob:
+        supervisor = self._supervisor
+        longest_wait = seconds_of(supervisor.record.training.scheduling.max_wait_time)
+        answered = time.monotonic()
+        while True:
+            try:
+                job = self._ray.get(self._job)
+                if job.is_over or time.monotonic() >= self._log_due:
+                    self._read_log()
+                answered = time.monotonic()
+            except ServiceError as error:
+                if error.status is not None or time.monotonic() - answered > _SILENCE_S:
+                    raise TrainingError(f"The job was lost with its cluster: {error}") from None
+            else:
+                if job.is_over:
+                    self._is_over = True
+                    return job
+            supervisor.watch()
+            waited = time.monotonic() - self._waiting_since
+            if not self._is_running and longest_wait is not None and waited > longest_wait:
+                raise Ended(JobState.CANCELLED, f"It did not start within its maxWaitTime of {longest_wait:g} s.")
+            time.sleep(_POLL_S)
+
+    def _read_log(self) -> None:
+        """Takes what is new in the driver's log, whole lines only."""
+        text = self._ray.log(self._job)
+        new = text[self._position :]
+        new = new[: new.rfind("\n") + 1]
+        for line in new.splitlines():
+            self._take(line)
+        self._position += len(new)
+        self._supervisor.log.flush()
+        self._position_file.write_text(str(self._position))
+        self._log_due = time.monotonic() + len(text) / 1e6 * _SECONDS_PER_LOG_MB
+
+    def _take(self, line: str) -> None:
+        supervisor = self._supervisor
+        if not line.startswith(ANSWER_PREFIX):
+            if line.strip():
+                supervisor.listen(SERVICE_TASK, line, severity="INFO")
+            return
+        answer = msgspec.json.decode(line.removeprefix(ANSWER_PREFIX), type=Answer)
+        if answer.is_running and not self._is_running:
+            self._is_running = True
+            supervisor.enter(JobState.RUNNING)
+        if answer.failure:
+            self._failure = answer.failure
+        if answer.message:
+            supervisor.listen(answer.task_name, answer.message, severity=answer.severity, moment=answer.time)

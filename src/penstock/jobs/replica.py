@@ -1,0 +1,106 @@
+"""One replica on a node of a cluster: installs, runs the trainer, says what it says, and leaves nothing behind.
+
+`python -m penstock.jobs.replica` reads a ReplicaRequest from standard input and writes Answers, one JSON object a line.
+When the process that started it ends, however it ends, this one ends the trainer with all that descends from it.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from penstock.errors import PenstockError
+from penstock.jobs.crew import Crew, Launch
+from penstock.jobs.installation import Runtime, install_plain_wheels, request_installation
+from penstock.jobs.local_runner import inherited_environment
+from penstock.jobs.logs import timestamp_of
+from penstock.jobs.processes import MARKER_VARIABLE, become_subreaper
+from penstock.jobs.ray_plan import Answer, ReplicaRequest
+from penstock.jobs.redaction import Redactor
+
+__all__ = ["main"]
+
+_LISTEN_S = 0.25
+_PR_SET_PDEATHSIG = 1
+
+
+class _Stopped(Exception):  # noqa: N818
+    pass
+
+
+def main() -> int:
+    """Runs one replica; exit status 0 once its end has been told, whatever it was."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Ray's workers may ignore it, and then no child has a status
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    become_subreaper()
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=ReplicaRequest)
+    environment = dict(os.environ)
+    clean = Redactor(environment).clean
+
+    def listen(task_name: str, message: str, *, severity: str) -> None:
+        moment = timestamp_of(time.time())
+        _say(Answer(task_name=task_name, message=clean(message), severity=severity, time=moment))
+
+    crew = Crew(listen)
+    try:
+        _run(crew, request, environment, parent)
+    except PenstockError as error:
+        _say(Answer(failure=clean(str(error)), exit_status=1))
+    except _Stopped:
+        pass
+    finally:
+        crew.stop(grace_s=request.grace_s)
+    return 0
+
+
+def _run(crew: Crew, request: ReplicaRequest, environment: Mapping[str, str], parent: int) -> None:
+    folder = Path(request.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    inherited = {**inherited_environment(environment), MARKER_VARIABLE: request.marker}
+    runtime = install_plain_wheels(request.packages, folder=folder)
+    if runtime is None:
+        command = request_installation(request.packages, folder=folder, home=Path(request.home))
+        installer = f"{request.task_name}-installation"
+        if _await(crew, Launch(installer, command, inherited, str(folder)), parent) != 0:
+            _say(Answer(failure=f"The packages could not be installed for {request.task_name}.", exit_status=1))
+            return
+        runtime = msgspec.json.decode((folder / "runtime.json").read_bytes(), type=Runtime)
+    variables = {**inherited, **request.variables, "PYTHONPATH": os.pathsep.join(runtime.paths)}
+    command = [runtime.python, "-P", "-m", request.module, *request.arguments]
+    status = _await(crew, Launch(request.task_name, command, variables, str(folder)), parent)
+    _say(Answer(task_name=request.task_name, exit_status=status))
+
+
+def _await(crew: Crew, launch: Launch, parent: int) -> int:
+    crew.start(launch)
+    while launch.task_name not in crew.exits:
+        crew.wait(_LISTEN_S)
+        if os.getppid() != parent:
+            raise _Stopped
+    return crew.exits[launch.task_name].status
+
+
+def _say(answer: Answer) -> None:
+    with suppress(
+        BrokenPipeError
+    ):  # nobody listens any more; that is noticed elsewhere, and must not stop the clearing up
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _stop(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one request is enough; a second must not break the clearing up
+    raise _Stopped
+
+
+if __name__ == "__main__":
+    sys.exit(main())
