@@ -32,7 +32,6 @@ class KerasNetwork:
     """The user's model, or the function that makes it, behind a front."""
 
     source: ModelOrFunction
-    dropout: float = 0.0
 
     @property
     def key(self) -> str:
@@ -41,8 +40,7 @@ class KerasNetwork:
 
     def build(self, front: Front, outputs: int, *, seed: int) -> Any:
         inputs = front.inputs()
-        parts = front.parts(inputs, seed=seed)
-        joined = parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="features")(parts)
+        joined = front.read(inputs, front.parts, seed=seed)
         answer = self._model(int(joined.shape[-1]), outputs, seed)(joined)
         if tuple(getattr(answer, "shape", ())) != (None, outputs):
             raise ConfigError(
@@ -58,9 +56,10 @@ class KerasNetwork:
         variables = (*whole.trainable_variables, *whole.non_trainable_variables)
         for variable, value in zip(variables, weights.values(), strict=True):
             variable.assign(value)
-        parts = front.emit_parts(graph, tensors, weights)
+        dense = front.emit_dense(graph, tensors) if front.dense else None
+        parts = [front.emit_part(graph, part, dense, tensors, weights) for part in front.parts]
         joined = parts[0] if len(parts) == 1 else graph.node("Concat", parts, axis=1, hint="features")
-        width = sum(width for _, width in front.widths())
+        width = sum(part.width for part in front.parts)
         return splice_keras(graph, whole.layers[-1], [joined], specs=[((None, width), "float32")])[0]
 
     def finish(self, front: Front, weights: Weights) -> dict[str, NDArray[Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from penstock.estimators.backend import keras
 
-__all__ = ["AdjustableDropout", "OneHot", "Pick"]
+__all__ = ["AdjustableDropout", "Bias", "OneHot", "Pick"]
 
 ops: Any = keras.ops
 
@@ -67,3 +67,14 @@ class Pick(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "start": self.start, "stop": self.stop}
+
+
+@keras.saving.register_keras_serializable(package="penstock")
+class Bias(keras.layers.Layer):  # type: ignore[misc]
+    """Adds a trained number to each column."""
+
+    def build(self, shape: Any) -> None:
+        self.bias = self.add_weight(shape=(shape[-1],), initializer="zeros", name="bias")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.bias

@@ -6,10 +6,10 @@ from typing import Any
 
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.network_estimator import NetworkEstimator, NetworkOptions
-from penstock.estimators.networks import LinearNetwork
 from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.schedules import Schedule
+from penstock.estimators.wide_network import LinearNetwork
 from penstock.features.column import FeatureColumn
 
 __all__ = ["LinearClassifier", "LinearRegressor"]
