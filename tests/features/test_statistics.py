@@ -143,6 +143,18 @@ def test_frequent_words_survive_a_flood_of_rare_ones() -> None:
     assert accumulator.distinct() == pytest.approx(600_002, rel=0.05)
 
 
+def test_long_texts_are_counted_in_bounded_memory() -> None:
+    accumulator = WordAccumulator()
+    for part in range(12):
+        texts = [f"{part}-{i} " + "x" * 10_000 for i in range(400)]
+        accumulator.add(np.array([*texts, *["often"] * 10], dtype=object))
+    words, counts, are_all = accumulator.frequent()
+    assert (words[0], counts[0]) == ("often", 120)
+    assert sum(map(len, words)) <= 32_000_000
+    assert not are_all
+    assert accumulator.distinct() == pytest.approx(4_801, rel=0.1)
+
+
 def test_without_rows_there_are_no_statistics() -> None:
     with pytest.raises(DataError, match="no rows"):
         gather_statistics([])

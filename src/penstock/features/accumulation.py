@@ -17,6 +17,7 @@ __all__ = ["FREQUENT_NUMBERS", "FREQUENT_WORDS", "NumberAccumulator", "RowSample
 FREQUENT_WORDS = 100_000
 FREQUENT_NUMBERS = 2_000
 _SAMPLE = 100_000
+_MOST_CHARACTERS = 32_000_000
 
 
 class NumberAccumulator:
@@ -120,6 +121,7 @@ class WordAccumulator:
         self.missing = 0
         self._counts: Counter[str] = Counter()
         self._overflowed = False
+        self._characters = 0
         self._smallest_hashes = np.empty(0, dtype=np.uint64)
 
     def add(self, values: NDArray[Any]) -> None:
@@ -132,12 +134,12 @@ class WordAccumulator:
             for word, count in counts.items():
                 composed[nfc(word)] += count
             counts = composed
-        self._add_to_sketch(list(counts.keys() - self._counts.keys()))
+        new_words = list(counts.keys() - self._counts.keys())
+        self._add_to_sketch(new_words)
         self._counts.update(counts)
-        if len(self._counts) > 4 * FREQUENT_WORDS:
-            # Lossy counting (Manku, Motwani 2002): what is rare so far goes; what is frequent stays.
-            self._counts = Counter(dict(self._ordered()[: 2 * FREQUENT_WORDS]))
-            self._overflowed = True
+        self._characters += sum(map(len, new_words))
+        if len(self._counts) > 4 * FREQUENT_WORDS or self._characters > _MOST_CHARACTERS:
+            self._forget_rare_words()
 
     def frequent(self) -> tuple[tuple[str, ...], tuple[int, ...], bool]:
         """The most frequent words with their counts, and whether these are all words there are."""
@@ -150,6 +152,18 @@ class WordAccumulator:
         if not self._overflowed:
             return len(self._counts)
         return int((_SKETCH - 1) / (float(self._smallest_hashes[-1]) / 2.0**64))
+
+    def _forget_rare_words(self) -> None:
+        """Lossy counting (Manku, Motwani 2002): what is rare so far goes, what is frequent stays."""
+        kept: Counter[str] = Counter()
+        self._characters = 0
+        for word, count in self._ordered()[: 2 * FREQUENT_WORDS]:
+            self._characters += len(word)
+            if self._characters > _MOST_CHARACTERS // 2:
+                break
+            kept[word] = count
+        self._counts = kept
+        self._overflowed = True
 
     def _ordered(self) -> list[tuple[str, int]]:
         return sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
