@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +38,28 @@ __all__ = ["FitHead", "NetworkEstimator", "NetworkOptions"]
 
 FitHead = Callable[[NDArray[Any], str], AnyHead]
 
+Made = TypeVar("Made")
+
 _VALIDATION_SHARE = 0.1
 _MOST_VALIDATION_ROWS = 20_000
 _LOOKS = 40
 _PATIENCE = 12
+
+_OF_STEPS = {
+    "hidden_units",
+    "activation_fn",
+    "dropout",
+    "batch_norm",
+    "optimizer",
+    "learning_rate",
+    "learning_rate_schedule",
+    "weight_decay",
+    "l1_regularization_strength",
+    "l2_regularization_strength",
+    "early_stopping",
+    "class_weight",
+}
+"""Arguments that change steps, not what is fitted before the first one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +144,12 @@ class NetworkEstimator(Estimator):
         every: int = 0,
         visit: Visit = lambda _model, _is_last: None,
     ) -> None:
+        if (memory := self._config.memory) is not None:
+            examples = self._training_examples(input_fn, None, steps if max_steps is None else max_steps)
+            key = ("setup", type(self).__name__, repr(self._preparation()))
+            setup = memory.recall(key, lambda: self._make_setup(examples))
+            self._train(examples, setup, None, steps=steps, max_steps=max_steps, every=every, visit=visit)
+            return
         setup = load_setup(self._folder)
         checkpoint = None
         if setup is not None:
@@ -167,7 +191,17 @@ class NetworkEstimator(Estimator):
             raise DataError("the input has no rows; training needs at least one")
         return examples.weighted_by(self._weight_column)
 
+    def _preparation(self) -> dict[str, Any]:
+        """The arguments that matter before the first step."""
+        return {name: value for name, value in self._params.items() if name not in _OF_STEPS}
+
     def _fit_setup(self, examples: Examples) -> Setup:
+        setup = self._make_setup(examples)
+        samples = pick_samples(examples.features, setup.features.raw_schema, seed=self._config.seed)
+        save_setup(self._folder, setup, samples)
+        return setup
+
+    def _make_setup(self, examples: Examples) -> Setup:
         assert examples.labels is not None
         # Rows of weight 0 are as if they were not there.
         counted = slice(None) if examples.weights is None else examples.weights > 0
@@ -178,7 +212,7 @@ class NetworkEstimator(Estimator):
         features = fit_features(columns, statistics)
         front = fit_front(features.blocks, features.encode(batch), normalize=self._normalizes, seed=self._config.seed)
         used = features.raw_schema.names
-        setup = Setup(
+        return Setup(
             estimator=type(self).__name__,
             parameters=self._params,
             features=features,
@@ -189,8 +223,6 @@ class NetworkEstimator(Estimator):
             rows=batch.rows,
             data_digest=examples.data_digest,
         )
-        save_setup(self._folder, setup, pick_samples(batch, features.raw_schema, seed=self._config.seed))
-        return setup
 
     def _automatic_columns(self, statistics: Statistics, label: str) -> Sequence[FeatureColumn]:
         chosen = automatic_columns(statistics, label=label)
@@ -223,11 +255,15 @@ class NetworkEstimator(Estimator):
         recipe = recipe_for(examples.features.rows, order.batch_size)
         optimizer = self._optimizer(recipe.rate)
         compiled = self._compiled(setup, recipe.rate)
-        state = self._initial_state(setup, compiled, checkpoint)
+        state = self._recall(
+            ("initial state", setup, compiled, repr(self._params.get("dropout")), repr(self._params.get("dnn_dropout"))),
+            lambda: self._initial_state(setup, compiled, checkpoint),
+        )
         # An input with an end begins anew with each call; one without goes on where the last call stopped.
         offset = 0 if order.last_step is None else state.step
         total = _last_step(state.step, steps, max_steps, order.last_step, recipe)
-        rows = self._rows(setup, front, examples)
+        part = "training rows" if held_out is None else "training rows but those held out"
+        rows = self._recall((part, setup), lambda: self._rows(setup, front, examples))
         stopping = None
         if held_out is not None:
             stopping = EarlyStopping(
@@ -253,6 +289,14 @@ class NetworkEstimator(Estimator):
             _notice(f"stopped at step {fitted.state.step}; the same call goes on from there")
             raise KeyboardInterrupt
 
+    def _recall(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
+        memory = self._config.memory
+        if memory is None:
+            return make()
+        # Objects stand for themselves: what was fitted once for all trials is the same object in each.
+        identity = tuple(id(part) if isinstance(part, Setup | CompiledProgram) else part for part in key)
+        return memory.recall((*identity, str(self._options.class_weight)), make)
+
     def _run(
         self,
         setup: Setup,
@@ -263,6 +307,12 @@ class NetworkEstimator(Estimator):
         plan: Plan,
         visit: Visit,
     ) -> Fitted:
+        if self._config.memory is not None:
+
+            def show_trial(current: TrainState, is_last: bool) -> None:
+                visit(self._model_of(setup, compiled, current), is_last)
+
+            return fit(compiled.loop, state, rows, order=order, plan=plan, watchers=Watchers(visit=show_trial))
         from penstock.estimators.summaries import SummaryWriter, graph_of_onnx
         from penstock.export.model import assemble
 
@@ -313,7 +363,7 @@ class NetworkEstimator(Estimator):
         self, setup: Setup, front: Front, compiled: CompiledProgram, held_out: Examples
     ) -> Callable[[TrainState], float]:
         """The objective on held-out rows, less is better."""
-        rows = self._rows(setup, front, held_out)
+        rows = self._recall(("rows held out", setup), lambda: self._rows(setup, front, held_out))
         name, more_is_better = setup.head.objective
         assert held_out.labels is not None
 

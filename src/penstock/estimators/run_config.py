@@ -1,9 +1,10 @@
 """How a training runs, apart from what is trained: folder, seed, checkpoints, summaries, progress."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.errors import UsageError
+from penstock.estimators.memory import TrialMemory
 
 __all__ = ["RunConfig"]
 
@@ -19,6 +20,7 @@ class RunConfig:
     keep_checkpoint_max: newest checkpoints kept; 0 keeps all.
     log_step_count_steps: accepted for older trainers; the progress bar tells steps per second.
     show_progress: None shows the bar on a terminal only.
+    memory: of a tuning whose trial this training is: no files are written then.
     """
 
     model_dir: str | None = None
@@ -29,6 +31,7 @@ class RunConfig:
     keep_checkpoint_max: int = 5
     log_step_count_steps: int | None = 100
     show_progress: bool | None = None
+    memory: TrialMemory | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("save_summary_steps", "save_checkpoints_steps"):
