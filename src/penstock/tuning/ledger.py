@@ -104,20 +104,27 @@ class StudyLedger:
             )
 
     def end(self, trial: Trial) -> None:
-        """Writes how a running trial ended. Raises StoreError where it has ended before."""
+        """Writes how a trial ended, whether or not its start was written. Raises StoreError where it has ended before."""
         with self._store.write(_SUBJECT) as transaction:
             self._own(transaction)
             changed = transaction.change(
-                "UPDATE trials SET state = :state, reports = :reports, notes = :notes, value = :value, "
-                "failure = :failure, ended = :ended WHERE study_id = :study AND number = :number AND ended IS NULL",
+                "INSERT INTO trials (study_id, number, state, attempts, parameters, reports, notes, value, failure, "
+                "started, ended) VALUES (:study, :number, :state, :attempts, :parameters, :reports, :notes, :value, "
+                ":failure, :started, :ended) ON CONFLICT (study_id, number) DO UPDATE SET state = excluded.state, "
+                "attempts = excluded.attempts, reports = excluded.reports, notes = excluded.notes, "
+                "value = excluded.value, failure = excluded.failure, started = excluded.started, "
+                "ended = excluded.ended WHERE trials.ended IS NULL",
+                study=self._id,
+                number=trial.number,
                 state=trial.state.value,
+                attempts=trial.attempts,
+                parameters=json.dumps(trial.parameters),
                 reports=json.dumps(trial.reports),
                 notes=json.dumps(trial.notes),
                 value=trial.value,
                 failure=trial.failure,
+                started=trial.started,
                 ended=trial.ended,
-                study=self._id,
-                number=trial.number,
             )
             if not changed:
                 raise StoreError(f"trial {trial.number} has ended before; it is counted once")

@@ -27,6 +27,10 @@ __all__ = ["Study", "begin_study"]
 
 _REDUCTION_FACTOR = 4
 _MEDIAN_STARTUP_TRIALS = 5
+_QUICK_S = 1.0
+"""A trial of a quick study that is over sooner is written down once, when it ends: a durable write takes longer than
+some trainings."""
+
 _ENDED = {
     TrialState.SUCCEEDED: optuna.trial.TrialState.COMPLETE,
     TrialState.STOPPED: optuna.trial.TrialState.PRUNED,
@@ -35,9 +39,14 @@ _ENDED = {
 
 
 class Study:
-    """A context manager; leaving it lets go of the study in the store. Not for threads: one thread asks and tells."""
+    """A context manager; leaving it lets go of the study in the store. Not for threads: one thread asks and tells.
 
-    def __init__(self, specification: Specification, ledger: StudyLedger, trials: Sequence[Trial] = ()) -> None:
+    quick: whether trials are so short that their start need not be written before they run.
+    """
+
+    def __init__(
+        self, specification: Specification, ledger: StudyLedger, trials: Sequence[Trial] = (), *, quick: bool = False
+    ) -> None:
         self.specification = specification
         self._ledger = ledger
         self._trials = {trial.number: trial for trial in trials}
@@ -52,6 +61,8 @@ class Study:
         )
         self._running: dict[int, optuna.Trial] = {}
         self._spoiled: dict[int, str] = {}
+        self._quick = quick
+        self._unwritten: dict[int, float] = {}
         for trial in trials:
             self._replay(trial)
 
@@ -103,7 +114,7 @@ class Study:
         return self.seconds_left == 0.0
 
     def ask(self) -> Trial | None:
-        """The next trial, written down as running: first those that were lost with the process that ran them.
+        """The next trial: first those that were lost with the process that ran them.
 
         None when there is to be no further one. Raises TrainingError when too many have failed.
         """
@@ -126,8 +137,10 @@ class Study:
             parameters=chosen,
             started=time.time_ns() // 1_000,
         )
-        self._ledger.start(trial)
+        self._unwritten[number] = time.monotonic()
         self._running[number], self._trials[number] = asked, trial
+        if not self._quick:
+            self.renew()
         return trial
 
     def report(self, number: int, step: int, value: float) -> bool:
@@ -144,7 +157,7 @@ class Study:
         asked.report(value, step)
         stops = asked.should_prune() or self.is_out_of_time
         self._trials[number] = replace(trial, reports=(*trial.reports, (step, value)))
-        self._ledger.renew()
+        self.renew()
         return stops
 
     def tell(self, number: int, *, stopped: bool = False, failure: str = "") -> Trial:
@@ -166,6 +179,7 @@ class Study:
             notes=_notes(self._optuna, number),
             ended=time.time_ns() // 1_000,
         )
+        self._unwritten.pop(number, None)
         self._ledger.end(ended)
         self._trials[number] = ended
         values = ended.value if state is TrialState.SUCCEEDED else None
@@ -174,6 +188,11 @@ class Study:
 
     def renew(self) -> None:
         """To be called now and then while trials run without a word."""
+        patience_s = _QUICK_S if self._quick else 0.0
+        for number, since in list(self._unwritten.items()):
+            if time.monotonic() - since >= patience_s:
+                del self._unwritten[number]
+                self._ledger.start(self._trials[number])
         self._ledger.renew()
 
     def result(self) -> Trial:
@@ -222,18 +241,28 @@ class Study:
 
 
 def begin_study(
-    name: str, specification: Specification, *, settings: Settings, resume: bool = False, anew: bool = False
+    name: str,
+    specification: Specification,
+    *,
+    settings: Settings,
+    resume: bool = False,
+    anew: bool = False,
+    quick: bool = False,
 ) -> Study:
-    """A study of that name, new or (resume) gone on with. anew: with resume, begin it where there is none."""
+    """A study of that name, new or (resume) gone on with. anew: with resume, begin it where there is none.
+
+    quick: as in `Study`. Raises ConfigError, AlreadyExistsError, NotFoundError, PreconditionError while another process
+    works on it.
+    """
     specification.check()
     if resume:
         try:
             ledger, trials = StudyLedger.take_over(name, specification, settings=settings)
-            return Study(specification, ledger, trials)
+            return Study(specification, ledger, trials, quick=quick)
         except NotFoundError:
             if not anew:
                 raise
-    return Study(specification, StudyLedger.create(name, specification, settings=settings))
+    return Study(specification, StudyLedger.create(name, specification, settings=settings), quick=quick)
 
 
 def _sampler(specification: Specification, number: int) -> optuna.samplers.BaseSampler:
