@@ -147,8 +147,8 @@ class NetworkEstimator(Estimator):
         if (memory := self._config.memory) is not None:
             examples = self._training_examples(input_fn, None, steps if max_steps is None else max_steps)
             key = ("setup", type(self).__name__, repr(self._preparation()))
-            setup = memory.recall(key, lambda: self._make_setup(examples))
-            self._train(examples, setup, None, steps=steps, max_steps=max_steps, every=every, visit=visit)
+            fitted = memory.recall(key, lambda: self._make_setup(examples))
+            self._train(examples, fitted, None, steps=steps, max_steps=max_steps, every=every, visit=visit)
             return
         setup = load_setup(self._folder)
         checkpoint = None
