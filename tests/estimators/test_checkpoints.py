@@ -8,7 +8,9 @@ from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
 
 
 def checkpoint(step: int) -> Checkpoint:
-    return Checkpoint(step, {"trainable/0": np.full((2, 3), step, np.float32), "rate": np.array(0.5, np.float32)}, {"waited": 2})
+    return Checkpoint(
+        step, {"trainable/0": np.full((2, 3), step, np.float32), "rate": np.array(0.5, np.float32)}, {"waited": 2}
+    )
 
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from penstock.estimators.keras_model import KerasClassifier, KerasRegressor
     from penstock.estimators.linear import LinearClassifier, LinearRegressor
     from penstock.estimators.run_config import RunConfig
+    from penstock.estimators.wide_deep import DNNLinearCombinedClassifier, DNNLinearCombinedRegressor
     from penstock.training.exporters import BestExporter, Exporter, FinalExporter, LatestExporter
     from penstock.training.specs import EvalSpec, TrainSpec
     from penstock.training.train_and_evaluate import train_and_evaluate
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BestExporter",
     "DNNClassifier",
+    "DNNLinearCombinedClassifier",
+    "DNNLinearCombinedRegressor",
     "DNNRegressor",
     "Estimator",
     "EvalSpec",
@@ -41,6 +44,8 @@ __all__ = [
 _HOMES = {
     "BestExporter": "penstock.training.exporters",
     "DNNClassifier": "penstock.estimators.dnn",
+    "DNNLinearCombinedClassifier": "penstock.estimators.wide_deep",
+    "DNNLinearCombinedRegressor": "penstock.estimators.wide_deep",
     "DNNRegressor": "penstock.estimators.dnn",
     "Estimator": "penstock.estimators.estimator",
     "EvalSpec": "penstock.training.specs",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.estimators.backend import keras
+from penstock.estimators.initializers import Normal
 from penstock.estimators.layers import OneHot, Pick
 from penstock.estimators.normalization import QuantileNormalizer, fit_quantiles
 from penstock.export.graph import GraphBuilder
@@ -167,7 +168,7 @@ class Front:
         block = part.block
         assert block is not None
         name = self.layer_name(block)
-        spread = keras.initializers.RandomNormal(stddev=part.width**-0.5, seed=seed + part.start)
+        spread = Normal(part.width**-0.5, seed + part.start)
         match part.kind:
             case "projected":
                 values = Pick(part.start, part.start + block.width)(inputs[0])

@@ -29,9 +29,10 @@ from penstock.estimators.run_config import RunConfig
 from penstock.estimators.schedules import Schedule
 from penstock.estimators.setup import AnyHead, Setup, check_same, load_setup, pick_samples, save_setup
 from penstock.estimators.table_input import split_rows
+from penstock.estimators.wide_network import WideDeepNetwork
 from penstock.features.automatic import automatic_columns
 from penstock.features.column import FeatureColumn
-from penstock.features.fitted import fit_features
+from penstock.features.fitted import FittedFeatures, fit_features
 from penstock.features.statistics import Statistics, gather_statistics
 
 __all__ = ["FitHead", "NetworkEstimator", "NetworkOptions"]
@@ -64,7 +65,10 @@ _OF_STEPS = {
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """How a network is trained. None leaves a choice to `defaults.recipe_for`."""
+    """How a network is trained. None leaves a choice to `defaults.recipe_for`.
+
+    wide_optimizer: of the wide part of a wide & deep network; it keeps its learning rate.
+    """
 
     optimizer: Any = None
     learning_rate: float | None = None
@@ -75,13 +79,15 @@ class NetworkOptions:
     early_stopping: bool | None = None
     class_weight: Mapping[str, float] | str | None = None
     warm_start_from: Any = None
+    wide_optimizer: Any = None
 
 
 class NetworkEstimator(Estimator):
     """A canned network, or a Keras model of the user's, behind feature columns.
 
-    network: the architecture. fit_head: the head for raw labels and the label's name. params: arguments of the
-    subclass. normalizes: whether dense values go through quantile maps in front of the network.
+    network: the architecture, or what makes it of the fitted features. fit_head: the head for raw labels and the
+    label's name. params: arguments of the subclass. normalizes: whether dense values go through quantile maps in
+    front of the network.
     """
 
     def __init__(
@@ -91,7 +97,7 @@ class NetworkEstimator(Estimator):
         model_dir: str | Path | None,
         config: RunConfig | None,
         weight_column: Any,
-        network: Network,
+        network: Network | Callable[[FittedFeatures], Network],
         fit_head: FitHead,
         options: NetworkOptions,
         params: Mapping[str, Any],
@@ -391,7 +397,7 @@ class NetworkEstimator(Estimator):
 
     def _compiled(self, setup: Setup, default_rate: float) -> CompiledProgram:
         front = Front(setup.features.blocks, setup.normalizer)
-        network, head = self._network, setup.head
+        network, head = self._network_for(setup), setup.head
         optimizer = self._optimizer(default_rate)
         decay = self._options.weight_decay
         has_decay = bool(decay) or (decay is None and self._options.optimizer is None)
@@ -400,18 +406,28 @@ class NetworkEstimator(Estimator):
             (block.name, block.kind, block.width, block.num_buckets, block.dimension, block.representation)
             for block in front.blocks
         ]
-        key = repr((network.key, shape, head.key, optimizer.key, has_decay, has_penalty))
+        wide = None
+        if isinstance(network, WideDeepNetwork) and network.wide:
+            wide = choose_optimizer(
+                self._options.wide_optimizer, learning_rate=None, schedule="constant", default_rate=default_rate
+            )
+        wide_key = None if wide is None else (wide.key, wide.rate)
+        key = repr((network.key, shape, head.key, optimizer.key, wide_key, has_decay, has_penalty))
 
         def make() -> Program:
             model = network.build(front, head.outputs, seed=self._config.seed)
-            made = optimizer.make()
-            made.build(model.trainable_variables)
             variables = model.trainable_variables
+            is_wide = [wide is not None and WideDeepNetwork.is_wide(variable.path) for variable in variables]
+            deep_places = tuple(i for i in range(len(variables)) if not is_wide[i])
+            updates = [_updates(optimizer.make(), variables, deep_places, follows=optimizer.rate is not None)]
+            if wide is not None:
+                wide_places = tuple(i for i in range(len(variables)) if is_wide[i])
+                updates.append(_updates(wide.make(), variables, wide_places, follows=False))
             return Program(
                 model=model,
-                updates=(Updates(made, tuple(range(len(variables))), optimizer.rate is not None),),
+                updates=tuple(update for update in updates if update.positions),
                 loss=head.loss(),
-                decayed=tuple(i for i, variable in enumerate(variables) if variable.path.endswith("/kernel")),
+                decayed=tuple(i for i in deep_places if variables[i].path.endswith("/kernel")),
                 has_decay=has_decay,
                 has_penalty=has_penalty,
             )
@@ -422,7 +438,7 @@ class NetworkEstimator(Estimator):
         if checkpoint is not None:
             return _state_of(checkpoint, compiled.program)
         front = Front(setup.features.blocks, setup.normalizer)
-        model = self._network.build(front, setup.head.outputs, seed=self._config.seed)
+        model = self._network_for(setup).build(front, setup.head.outputs, seed=self._config.seed)
         fresh = compiled.program.initial_state()
         return TrainState(
             0,
@@ -431,10 +447,18 @@ class NetworkEstimator(Estimator):
             fresh.optimizer,
         )
 
+    def _network_for(self, setup: Setup) -> Network:
+        return self._network(setup.features) if callable(self._network) else self._network
+
     def _model_of(self, setup: Setup, compiled: CompiledProgram, state: TrainState) -> FittedModel:
         front = Front(setup.features.blocks, setup.normalizer)
-        body = NetworkBody(self._network, front, compiled, state, self._config.seed)
+        body = NetworkBody(self._network_for(setup), front, compiled, state, self._config.seed)
         return FittedModel(setup.features, body, setup.head, state.step, self._folder)
+
+
+def _updates(made: Any, variables: Sequence[Any], places: tuple[int, ...], *, follows: bool) -> Updates:
+    made.build([variables[i] for i in places])
+    return Updates(made, places, follows)
 
 
 def _last_step(done: int, steps: int | None, max_steps: int | None, of_input: int | None, recipe: Recipe) -> int:

@@ -11,6 +11,7 @@ from penstock.errors import ConfigError, did_you_mean
 from penstock.estimators.activations import ACTIVATIONS, emit_activation
 from penstock.estimators.backend import keras
 from penstock.estimators.front import Front, Part, emit_lookup
+from penstock.estimators.initializers import glorot_uniform, he_normal, lecun_normal
 from penstock.estimators.layers import AdjustableDropout
 from penstock.export.graph import GraphBuilder
 
@@ -92,7 +93,7 @@ class DNNNetwork:
             if self.dropout:
                 drop = AdjustableDropout(self.dropout, seed=seed + number, name=f"hidden_{number}_dropout")
                 hidden = drop(hidden)
-        initializer = keras.initializers.GlorotUniform(seed=seed)
+        initializer = glorot_uniform(seed)
         return keras.layers.Dense(outputs, kernel_initializer=initializer, name="logits")(hidden)
 
     def emit(
@@ -215,10 +216,10 @@ def _to_mean(table: NDArray[Any], unseen: Sequence[int], places: Sequence[int]) 
 
 def _initializer(activation: str, seed: int) -> Any:
     if activation in ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "mish"):
-        return keras.initializers.HeNormal(seed=seed)
+        return he_normal(seed)
     if activation == "selu":
-        return keras.initializers.LecunNormal(seed=seed)
-    return keras.initializers.GlorotUniform(seed=seed)
+        return lecun_normal(seed)
+    return glorot_uniform(seed)
 
 
 def _proves_protocol(dnn: DNNNetwork) -> Network:

@@ -82,7 +82,8 @@ class WideDeepNetwork:
             result = _finish_wide(front, self._blocks(front, self.wide), result)
         return neutralize(front, self._parts(front), result, "hidden_1") if self.deep else result
 
-    def is_wide(self, path: str) -> bool:
+    @staticmethod
+    def is_wide(path: str) -> bool:
         """Whether a variable belongs to the wide part."""
         return path.startswith(WIDE)
 

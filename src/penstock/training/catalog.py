@@ -9,6 +9,8 @@ __all__ = ["ESTIMATORS", "estimator_class"]
 
 ESTIMATORS: dict[str, str] = {
     "DNNClassifier": "penstock.estimators.dnn",
+    "DNNLinearCombinedClassifier": "penstock.estimators.wide_deep",
+    "DNNLinearCombinedRegressor": "penstock.estimators.wide_deep",
     "DNNRegressor": "penstock.estimators.dnn",
     "LinearClassifier": "penstock.estimators.linear",
     "LinearRegressor": "penstock.estimators.linear",
