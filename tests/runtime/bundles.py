@@ -24,6 +24,7 @@ def linear_bundle(
     offset: float = 0.0,
     columns: Sequence[Column] | None = None,
     ignored: tuple[str, ...] = (),
+    files: Mapping[str, bytes] | None = None,
 ) -> str:
     """A regression: `predictions` = weights · columns + offset, float32 `[N,1]`. Missing numbers count as -1."""
     inputs = tuple(columns or [Column(name=name, type=DataType.FLOAT) for name in LINEAR_COLUMNS[: len(weights)]])
@@ -37,7 +38,7 @@ def linear_bundle(
     signature = Signature(
         inputs=inputs, outputs=(OutputTensor(name="predictions", dtype="float32", shape=(None, 1)),), ignored=ignored
     )
-    return write(folder, graph, signature)
+    return write(folder, graph, signature, files=files)
 
 
 def mixed_bundle(folder: Path) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -19,10 +20,13 @@ from penstock.runtime.packing import pack_graph
 from penstock.runtime.rows import Row, RowReader
 from penstock.store import blobs
 
-__all__ = ["GRAPH_NAME", "RECIPE_NAME", "LoadedModel", "RowTransform", "load_model"]
+__all__ = ["GRAPH_NAME", "RECIPE_NAME", "SAMPLES_NAME", "LoadedModel", "RowTransform", "load_model"]
 
 GRAPH_NAME = "model.onnx"
 RECIPE_NAME = "recipe.json"
+SAMPLES_NAME = "samples.jsonl"
+
+_SAMPLES = 3
 
 _ELEMENT_DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.float32),
@@ -51,15 +55,24 @@ class LoadedModel:
     """A bundle ready to predict. Thread-safe: ONNX Runtime sessions are, and nothing else here changes.
 
     row_cost_s: what predicting one row took when it was loaded.
+    samples: a few real instances out of the bundle, for examples.
     """
 
     def __init__(
-        self, uri: str, manifest: Manifest, *, graph: bytes, recipe: RowTransform | None, threads: int
+        self,
+        uri: str,
+        manifest: Manifest,
+        *,
+        graph: bytes,
+        recipe: RowTransform | None = None,
+        samples: Sequence[dict[str, Any]] = (),
+        threads: int = 1,
     ) -> None:
         self.uri = uri
         self.manifest = manifest
         self.decoder = InstanceDecoder(manifest.signature)
         self.rows = RowReader(manifest.signature)
+        self.samples = tuple(samples)
         self._recipe = recipe
         packed = pack_graph(graph, [column.name for column in manifest.graph_inputs])
         self._packs = [(pack.tensor, pack.names, _dtype(uri, pack.tensor, pack.elem_type)) for pack in packed.packs]
@@ -146,7 +159,8 @@ def load_model(uri: str, *, threads: int = 1) -> LoadedModel:
     recipe = None
     if RECIPE_NAME in manifest.files:
         recipe = _recipe(uri, manifest, _checked_file(uri, manifest, RECIPE_NAME))
-    return LoadedModel(uri, manifest, graph=graph, recipe=recipe, threads=threads)
+    samples = _samples(uri, manifest)
+    return LoadedModel(uri, manifest, graph=graph, recipe=recipe, samples=samples, threads=threads)
 
 
 def _checked_file(uri: str, manifest: Manifest, name: str) -> bytes:
@@ -175,6 +189,16 @@ def _recipe(uri: str, manifest: Manifest, content: bytes) -> RowTransform:
     if missing:
         raise BundleError(f"{RECIPE_NAME} of {uri} does not yield {missing[0]!r}, which {GRAPH_NAME} takes")
     return program
+
+
+def _samples(uri: str, manifest: Manifest) -> list[dict[str, Any]]:
+    if SAMPLES_NAME not in manifest.files:
+        return []
+    lines = _checked_file(uri, manifest, SAMPLES_NAME).splitlines()[:_SAMPLES]
+    try:
+        return [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
+    except msgspec.MsgspecError as error:
+        raise BundleError(f"{SAMPLES_NAME} of {uri} does not hold an object a line: {error}") from error
 
 
 def _session(uri: str, graph: bytes, threads: int) -> Any:

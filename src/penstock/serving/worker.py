@@ -25,6 +25,7 @@ from penstock.serving.control import (
     WantMetrics,
 )
 from penstock.serving.cors import Cors
+from penstock.serving.documents import Documents
 from penstock.serving.gateway import Exchange, Gateway
 from penstock.serving.health import Health
 from penstock.serving.loop import MainLoop
@@ -62,6 +63,7 @@ class Worker:
             TensorFlowServing(self._service),
             OpenInference(self._service),
             MLflow(self._service),
+            Documents(self._service, has_token=settings.token is not None),
             self._monitoring,
             Health(),
         )

@@ -1,0 +1,53 @@
+"""`/openapi/MODEL.json`, `/openapi/MODEL/versions/V.json`: the OpenAPI document of a model."""
+
+import re
+
+import orjson
+
+from penstock.serving.gateway import Exchange
+from penstock.serving.lanes import Lane
+from penstock.serving.openapi import describe
+from penstock.serving.predicting import OnVersion
+from penstock.serving.refusals import Code, Refusal
+from penstock.serving.router import Handler, refuse_flat
+from penstock.serving.service import Service
+
+__all__ = ["Documents"]
+
+_PATH = re.compile(r"/openapi/(?P<model>[^/]+?)(?:/versions/(?P<version>[^/]+?))?\.json")
+
+
+class Documents:
+    """Owns `/openapi/`."""
+
+    name = "openapi"
+
+    def __init__(self, service: Service, *, has_token: bool) -> None:
+        self._service = service
+        self._has_token = has_token
+
+    def owns(self, path: str) -> bool:
+        return path.startswith("/openapi/")
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        refuse_flat(exchange, refusal)
+
+    def route(self, method: str, path: str) -> Handler:
+        found = _PATH.fullmatch(path)
+        if found is None:
+            raise Refusal(Code.NOT_FOUND, f"there is no {path} here; documents are at /openapi/MODEL.json")
+        if method not in ("GET", "HEAD"):
+            raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is asked with GET, not {method}")
+        model, version = self._service.find(found["model"], found["version"])
+        return OnVersion(self._service, self, model_name=model.name, version=version, do=self._tell)
+
+    def _tell(self, lane: Lane, exchange: Exchange) -> None:
+        document = describe(
+            lane.model.manifest,
+            model=lane.model_name,
+            version=lane.version.number,
+            project=self._service.project,
+            samples=lane.model.samples,
+            has_token=self._has_token,
+        )
+        exchange.respond(200, orjson.dumps(document, option=orjson.OPT_INDENT_2))
