@@ -94,11 +94,18 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if wants_traceback:
             raise
-        kind = type(error).__name__
-        _say(
-            f"this is a bug in Penstock: {kind}: {error}. Run the command again with --debug and report what it prints"
-        )
+        _say(_unforeseen(error))
         sys.exit(1)
+
+
+def _unforeseen(error: Exception) -> str:
+    """A library that a serving-only installation leaves out, or a bug."""
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("penstock"):
+        return f"this command needs {error.name!r}, which this installation leaves out: pip install penstock"
+    return (
+        f"this is a bug in Penstock: {type(error).__name__}: {error}. "
+        "Run the command again with --debug and report what it prints"
+    )
 
 
 def _take_debug(words: list[str]) -> bool:

@@ -1,6 +1,7 @@
 """Opens the metadata store: SQLite or PostgreSQL, its tables brought up to date, its failures in Penstock's words."""
 
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Generator
@@ -190,6 +191,8 @@ def _migrate(engine: Engine, url: URL) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
+    # A server logs to people; which plugins Alembic sets up is not for them.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic import command
     from alembic.config import Config
 
