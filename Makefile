@@ -31,6 +31,7 @@ check-full: lint types contracts  ## check, and what is slow: chaos, clusters, b
 
 bench: environment  ## Speeds, next to peers measured in the same run
 	$(BIN)/python -m benchmarks
+	scripts/benchmark-page.sh
 
 lock:  ## Compile the hashed requirement files anew
 	scripts/lock.sh
