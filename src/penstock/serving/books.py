@@ -1,24 +1,27 @@
 """A worker's books: every answered request and every call of a graph, summed up until the next report."""
 
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
 
+from penstock.serving.catalog import ServedVersion
 from penstock.serving.gateway import Exchange
 from penstock.serving.health import PROBES
-from penstock.serving.reports import BATCH_BOUNDS, LATENCY_BOUNDS_S, BatchCell, Load, Report, RequestCell
+from penstock.serving.reports import BATCH_BOUNDS, LATENCY_BOUNDS_S, BatchCell, Load, Report, RequestCell, ShadowCell
 
 __all__ = ["Books"]
 
 
 class Books:
-    """For the main loop's thread, but for `batch`, which runners call as well."""
+    """For the main loop's thread, but for `batch` and `compared`, which runners call as well."""
 
     def __init__(self, *, latency_target_s: float) -> None:
         self._latency_target_s = latency_target_s
         self._seconds: dict[tuple[str, str, int, int], list[float]] = {}
         self._instances: dict[tuple[str, str, int, int], int] = {}
         self._batches: dict[tuple[str, int], list[int]] = {}
+        self._shadows: deque[tuple[str, int, str, float]] = deque()
         self._probes = 0
 
     def record(self, exchanges: Iterable[Exchange]) -> None:
@@ -42,6 +45,10 @@ class Books:
             sizes = self._batches.setdefault((model_name, version), [])
         sizes.append(rows)
 
+    def compared(self, model_name: str, shadow: ServedVersion, outcome: str, difference: float) -> None:
+        """How a shadow's answer compares. Appending is safe between threads."""
+        self._shadows.append((model_name, shadow.number, outcome, difference))
+
     def close(self, *, busy: float, in_flight: int, loaded_versions: int) -> Report:
         """The report of what was recorded since the last call, and clean books."""
         seconds, self._seconds = self._seconds, {}
@@ -60,7 +67,17 @@ class Books:
                 BatchCell(*version, len(sizes), sum(sizes), _counts(sizes, BATCH_BOUNDS))
                 for version, sizes in batches.items()
             ],
+            self._shadow_cells(),
         )
+
+    def _shadow_cells(self) -> list[ShadowCell]:
+        cells: dict[tuple[str, int, str], ShadowCell] = {}
+        for _ in range(len(self._shadows)):
+            model_name, number, outcome, difference = self._shadows.popleft()
+            cell = cells.setdefault((model_name, number, outcome), ShadowCell(model_name, number, outcome, 0, 0.0))
+            cell.requests += 1
+            cell.difference += difference
+        return list(cells.values())
 
 
 def _counts(values: list[float] | list[int], bounds: tuple[float, ...] | tuple[int, ...]) -> list[int]:

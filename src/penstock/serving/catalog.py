@@ -22,11 +22,18 @@ class ServedVersion(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ServedModel(msgspec.Struct, frozen=True, array_like=True):
-    """A model's versions by number. default: the number of the one meant when none is named, None without any."""
+    """A model's versions by number.
+
+    default: the number of the one meant when none is named, None without any.
+    traffic: versions that share the requests that name none, with their weights; empty where the default has them all.
+    shadow: a version that gets a copy of those requests, and of what share of them.
+    """
 
     name: str
     default: int | None
     versions: tuple[ServedVersion, ...]
+    traffic: tuple[tuple[int, float], ...] = ()
+    shadow: tuple[int, float] | None = None
 
 
 class Catalog(msgspec.Struct, frozen=True, array_like=True):

@@ -38,8 +38,7 @@ class Documents:
             raise Refusal(Code.NOT_FOUND, f"there is no {path} here; documents are at /openapi/MODEL.json")
         if method not in ("GET", "HEAD"):
             raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is asked with GET, not {method}")
-        model, version = self._service.find(found["model"], found["version"])
-        return OnVersion(self._service, self, model_name=model.name, version=version, do=self._tell)
+        return OnVersion(self._service, self, self._service.find(found["model"], found["version"]), do=self._tell)
 
     def _tell(self, lane: Lane, exchange: Exchange) -> None:
         document = describe(

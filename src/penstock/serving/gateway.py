@@ -34,6 +34,7 @@ class Exchange:
     is_second_try: whether its version has once been gone when it was to be loaded.
     refusal: why the body was not read, where it was not.
     status, sent_bytes, seconds: of the answer, once given; seconds since the arrival.
+    mirror: who else is to have the answer (a `Mirror`), None for nobody.
     protocol: the name of the wire protocol whose handler took it, or "".
     model_name, version, rows: what answered it and how many instances it had, where a model did.
     """
@@ -45,6 +46,7 @@ class Exchange:
         "body",
         "is_second_try",
         "method",
+        "mirror",
         "model_name",
         "path",
         "protocol",
@@ -73,6 +75,7 @@ class Exchange:
         self.rows = 0
         self.is_second_try = False
         self.seconds = 0.0
+        self.mirror: Any = None
         self.protocol = ""
         self.model_name = ""
         self.version: ServedVersion | None = None
@@ -94,6 +97,8 @@ class Exchange:
         self._proto.response_bytes(status, headers, body)
         self._watcher.done()
         gateway.answered.append(self)
+        if self.mirror is not None:
+            self.mirror.take("primary", status, body)
 
 
 class Gateway:

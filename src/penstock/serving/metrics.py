@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from penstock.serving.reports import BATCH_BOUNDS, LATENCY_BOUNDS_S, BatchCell, Report, RequestCell
+from penstock.serving.reports import BATCH_BOUNDS, LATENCY_BOUNDS_S, BatchCell, Report, RequestCell, ShadowCell
 
 __all__ = ["Ledger"]
 
@@ -17,6 +17,7 @@ class Ledger:
 
     requests: dict[RequestKey, RequestCell] = field(default_factory=dict)
     batches: dict[VersionKey, BatchCell] = field(default_factory=dict)
+    shadows: dict[tuple[str, int, str], ShadowCell] = field(default_factory=dict)
     workers_started: int = 0
     workers_lost: int = 0
 
@@ -35,6 +36,12 @@ class Ledger:
             sums.calls += batch.calls
             sums.instances += batch.instances
             sums.sizes = [mine + theirs for mine, theirs in zip(sums.sizes, batch.sizes, strict=True)]
+
+        for shadow in report.shadows:
+            mirrored = (shadow.model, shadow.version, shadow.outcome)
+            known = self.shadows.setdefault(mirrored, ShadowCell(*mirrored, 0, 0.0))
+            known.requests += shadow.requests
+            known.difference += shadow.difference
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
         """The exposition. gauges: name to what it is and its value now."""
@@ -62,6 +69,14 @@ class Ledger:
         for (model, version), batch in self.batches.items():
             of_version = {"model": model, "version": version}
             yield from _histogram("penstock_batch_instances", of_version, BATCH_BOUNDS, batch.sizes, batch.instances)
+        yield from _head("penstock_shadow_requests_total", "counter", "Requests mirrored to a version, by outcome.")
+        for shadow in self.shadows.values():
+            labels = _labels(model=shadow.model, version=shadow.version, outcome=shadow.outcome)
+            yield f"penstock_shadow_requests_total{labels} {shadow.requests}"
+        yield from _head("penstock_shadow_difference_total", "counter", "Sum of the largest relative differences.")
+        for shadow in self.shadows.values():
+            labels = _labels(model=shadow.model, version=shadow.version, outcome=shadow.outcome)
+            yield f"penstock_shadow_difference_total{labels} {shadow.difference:.9g}"
         yield from _head("penstock_workers_started_total", "counter", "Worker processes started.")
         yield f"penstock_workers_started_total {self.workers_started}"
         yield from _head("penstock_workers_lost_total", "counter", "Worker processes that ended on their own.")

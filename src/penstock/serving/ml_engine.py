@@ -8,13 +8,12 @@ import re
 import orjson
 
 from penstock.serving.answers import Answers
-from penstock.serving.catalog import ServedModel, ServedVersion
 from penstock.serving.gateway import JSON, Exchange
 from penstock.serving.lanes import Lane
-from penstock.serving.predicting import OnVersion, ask_to_predict
+from penstock.serving.predicting import ask_to_predict, handler_of
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.router import Handler
-from penstock.serving.service import Service
+from penstock.serving.service import Service, Target
 
 __all__ = ["MLEngine"]
 
@@ -48,14 +47,13 @@ class MLEngine:
             )
         if method != "POST":
             raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is asked with POST, not {method}")
-        model, version = self._target(found)
 
         def predict(lane: Lane, exchange: Exchange) -> None:
             ask_to_predict(lane, exchange, self, rows=_respond)
 
-        return OnVersion(self._service, self, model_name=model.name, version=version, do=predict)
+        return handler_of(self._service, self, self._target(found), do=predict)
 
-    def _target(self, path: re.Match[str]) -> tuple[ServedModel, ServedVersion]:
+    def _target(self, path: re.Match[str]) -> Target:
         """The version that a path means. Raises Refusal."""
         if path["project"] != self._service.project:
             raise Refusal(

@@ -17,7 +17,7 @@ from penstock.serving.answers import Answers
 from penstock.serving.compression import unpacked_body
 from penstock.serving.gateway import JSON, Exchange
 from penstock.serving.lanes import Ask, Lane
-from penstock.serving.predicting import OnVersion, list_under, read_object
+from penstock.serving.predicting import handler_of, list_under, read_object
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.router import Handler, Once
 from penstock.serving.service import Service
@@ -60,8 +60,7 @@ class MLflow:
             raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is asked with {expected}, not {method}")
         match path:
             case "/invocations":
-                model, version = self._service.find_only()
-                return OnVersion(self._service, self, model_name=model.name, version=version, do=self._score)
+                return handler_of(self._service, self, self._service.find_only(), do=self._score)
             case "/version":
                 return Once(
                     lambda exchange: exchange.respond(200, __version__.encode(), [("content-type", "text/plain")])

@@ -16,7 +16,7 @@ from penstock.serving.answers import Answers
 from penstock.serving.compression import unpacked_body
 from penstock.serving.gateway import Exchange
 from penstock.serving.lanes import Ask, Lane
-from penstock.serving.predicting import OnVersion, read_object
+from penstock.serving.predicting import OnVersion, handler_of, read_object
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.router import Handler, Once, refuse_flat
 from penstock.serving.service import Service
@@ -68,9 +68,11 @@ class OpenInference:
         expected = "POST" if found["verb"] == "infer" else "GET"
         if method != expected:
             raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is asked with {expected}, not {method}")
-        model, version = self._service.find(found["model"], found["version"])
-        do = {"infer": self._infer, "ready": _tell_ready, None: self._tell_metadata}[found["verb"]]
-        return OnVersion(self._service, self, model_name=model.name, version=version, do=do)
+        target = self._service.find(found["model"], found["version"])
+        if found["verb"] == "infer":
+            return handler_of(self._service, self, target, do=self._infer)
+        do = _tell_ready if found["verb"] else self._tell_metadata
+        return OnVersion(self._service, self, target, do=do)
 
     def _tell_metadata(self, lane: Lane, exchange: Exchange) -> None:
         model = self._service.model(lane.model_name)

@@ -1,7 +1,10 @@
 """What every protocol's predict handler does: load the version, read the request, queue it, answer or refuse."""
 
+import random
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
+from itertools import accumulate
 
 from penstock.runtime.rows import NotPlain
 from penstock.runtime.values import shorten
@@ -12,9 +15,18 @@ from penstock.serving.json_reader import read_json
 from penstock.serving.lanes import Ask, Lane, Respond
 from penstock.serving.refusals import Code, Refusal, refusal_of
 from penstock.serving.router import WireProtocol
-from penstock.serving.service import Service
+from penstock.serving.service import Service, Target
+from penstock.serving.shadow import Mirror, ShadowExchange
 
-__all__ = ["SIGNATURE_NAME", "OnVersion", "ask_to_predict", "check_signature_name", "list_under", "read_object"]
+__all__ = [
+    "SIGNATURE_NAME",
+    "OnVersion",
+    "ask_to_predict",
+    "check_signature_name",
+    "handler_of",
+    "list_under",
+    "read_object",
+]
 
 SIGNATURE_NAME = "serving_default"
 
@@ -23,26 +35,27 @@ OnLane = Callable[[Lane, Exchange], None]
 
 
 class OnVersion:
-    """A handler that calls `do` with its version loaded. What it raises is refused in the protocol's shape."""
+    """A handler that calls `do` with its version loaded. What that raises is refused in the protocol's shape."""
 
     is_lasting = True
 
-    def __init__(
-        self, service: Service, protocol: WireProtocol, *, model_name: str, version: ServedVersion, do: OnLane
-    ) -> None:
+    def __init__(self, service: Service, protocol: WireProtocol, target: Target, *, do: OnLane) -> None:
         self._service = service
         self._protocol = protocol
-        self._model_name = model_name
-        self._version = version
+        self._model_name = target.model.name
+        self._version = target.version
         self._do = do
 
     def __call__(self, exchange: Exchange) -> None:
+        self._answer(exchange, self._version)
+
+    def _answer(self, exchange: Exchange, version: ServedVersion) -> None:
         exchange.protocol = self._protocol.name
-        lane = self._service.lane(self._version)
+        lane = self._service.lane(version)
         if lane is not None:
             self._do(lane, exchange)
         else:
-            self._service.with_lane(self._model_name, self._version, partial(self._loaded, exchange))
+            self._service.with_lane(self._model_name, version, partial(self._loaded, exchange))
 
     def _loaded(self, exchange: Exchange, lane: Lane | Refusal) -> None:
         if isinstance(lane, Lane):
@@ -62,6 +75,45 @@ class OnVersion:
             self._protocol.route(exchange.method, exchange.path)(exchange)
         except Exception as error:
             self._protocol.refuse(exchange, refusal_of(error))
+
+
+class OnTraffic(OnVersion):
+    """For requests that name no version: splits them between versions by weight, and mirrors a share to a shadow."""
+
+    def __init__(self, service: Service, protocol: WireProtocol, target: Target, *, do: OnLane) -> None:
+        super().__init__(service, protocol, target, do=do)
+        by_number = {version.number: version for version in target.model.versions}
+        traffic = target.model.traffic or ((target.version.number, 1.0),)
+        self._choices = [by_number[number] for number, _ in traffic]
+        self._bounds = list(accumulate(weight for _, weight in traffic))
+        number, self._share = target.model.shadow or (0, 0.0)
+        self._shadow = by_number.get(number)
+        self._chance = random.random
+
+    def __call__(self, exchange: Exchange) -> None:
+        version = self._choices[bisect_right(self._bounds, self._chance() * self._bounds[-1], hi=len(self._bounds) - 1)]
+        if self._shadow is None or self._shadow is version or self._chance() >= self._share:
+            self._answer(exchange, version)
+            return
+        mirror = Mirror(self._model_name, self._shadow, self._service.compared)
+        exchange.mirror = mirror
+        copy = ShadowExchange(exchange, mirror)
+        try:
+            self._answer(exchange, version)
+        finally:
+            self._ask_shadow(copy, self._shadow)
+
+    def _ask_shadow(self, copy: ShadowExchange, shadow: ServedVersion) -> None:
+        try:
+            self._answer(copy, shadow)
+        except Exception as error:
+            self._protocol.refuse(copy, refusal_of(error))
+
+
+def handler_of(service: Service, protocol: WireProtocol, target: Target, *, do: OnLane) -> OnVersion:
+    """A handler for requests that ask for predictions: of the version they name, or by the model's traffic."""
+    has_traffic = not target.is_named and (target.model.traffic or target.model.shadow)
+    return (OnTraffic if has_traffic else OnVersion)(service, protocol, target, do=do)
 
 
 def ask_to_predict(

@@ -1,11 +1,17 @@
 """The catalog of a registry: every model and version of a project."""
 
-from penstock.errors import NotFoundError
+import logging
+
+from penstock.errors import ConfigError, NotFoundError
+from penstock.registry.records import Model
 from penstock.registry.registry import Registry, open_registry
 from penstock.serving.catalog import Catalog, CatalogSource, ServedModel, ServedVersion
+from penstock.serving.traffic import traffic_of
 from penstock.settings import Settings
 
 __all__ = ["RegistrySource", "open_registry_source"]
+
+_log = logging.getLogger(__name__)
 
 
 class RegistrySource:
@@ -37,21 +43,21 @@ class RegistrySource:
         self._registry.close()
 
     def _read(self) -> Catalog:
-        return Catalog(
-            self._registry.project,
-            tuple(
-                ServedModel(
-                    model.name,
-                    None if model.default_version is None else model.default_version.number,
-                    tuple(
-                        ServedVersion(version.id, version.number, version.name, version.bundle_uri)
-                        for version in self._registry.list_versions(model.name).items
-                    ),
-                )
-                for model in self._registry.list_models().items
-                if self._only in (None, model.name)
-            ),
-        )
+        models = [model for model in self._registry.list_models().items if self._only in (None, model.name)]
+        return Catalog(self._registry.project, tuple(map(self._served, models)))
+
+    def _served(self, model: Model) -> ServedModel:
+        versions = [
+            ServedVersion(version.id, version.number, version.name, version.bundle_uri)
+            for version in self._registry.list_versions(model.name).items
+        ]
+        try:
+            traffic, shadow = traffic_of(model.labels, {version.number for version in versions})
+        except ConfigError as error:
+            _log.warning("model %s: %s; its default version gets all requests", model.name, error)
+            traffic, shadow = (), None
+        default = None if model.default_version is None else model.default_version.number
+        return ServedModel(model.name, default, tuple(versions), traffic, shadow)
 
 
 def open_registry_source(settings: Settings, *, only: str | None = None) -> RegistrySource:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-__all__ = ["BATCH_BOUNDS", "LATENCY_BOUNDS_S", "BatchCell", "Load", "Report", "RequestCell"]
+__all__ = ["BATCH_BOUNDS", "LATENCY_BOUNDS_S", "BatchCell", "Load", "Report", "RequestCell", "ShadowCell"]
 
 LATENCY_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -31,6 +31,16 @@ class BatchCell(msgspec.Struct, array_like=True):
     sizes: list[int]
 
 
+class ShadowCell(msgspec.Struct, array_like=True):
+    """Requests mirrored to a version. outcome: see `Mirror`. difference: sum of the largest relative differences."""
+
+    model: str
+    version: int
+    outcome: str
+    requests: int
+    difference: float
+
+
 class Load(msgspec.Struct, array_like=True):
     """How hard a worker works, over the time of the report.
 
@@ -52,3 +62,4 @@ class Report(msgspec.Struct, tag=True):
     load: Load
     requests: list[RequestCell]
     batches: list[BatchCell]
+    shadows: list[ShadowCell] = []

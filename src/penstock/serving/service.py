@@ -4,6 +4,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from time import monotonic
 
 from penstock.errors import PenstockError, did_you_mean
@@ -13,7 +14,7 @@ from penstock.serving.lanes import Lane
 from penstock.serving.limits import Limits
 from penstock.serving.refusals import Code, Refusal
 
-__all__ = ["Service", "Then"]
+__all__ = ["Service", "Target", "Then"]
 
 Then = Callable[[Lane | Refusal], None]
 """What to do once a version is loaded, or cannot be."""
@@ -21,6 +22,15 @@ Then = Callable[[Lane | Refusal], None]
 _LOAD_AGAIN_AFTER_S = 10.0
 _CATALOG_WAIT_S = 5.0
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The version that a path means. is_named: whether the path says which; if not, it is the default one."""
+
+    model: ServedModel
+    version: ServedVersion
+    is_named: bool
 
 
 class Service:
@@ -36,11 +46,14 @@ class Service:
         post: Callable[[Callable[[], None]], None],
         refresh: Callable[[], None],
         ran: Callable[[str, int, int], None],
+        compared: Callable[[str, ServedVersion, str, float], None],
     ) -> None:
         """post: has a call run in the main loop's thread. refresh: asks for the catalog; `update` gets it.
 
         ran: told model, version and rows of every call of a graph, on whatever thread.
+        compared: told how answers of shadows compare (see `Mirror`), on whatever thread.
         """
+        self.compared = compared
         self.limits = limits
         self.catalog: Catalog | None = None
         self.catalog_changes = 0
@@ -89,8 +102,8 @@ class Service:
     def model_names(self) -> list[str]:
         return list(self._models)
 
-    def find(self, model_name: str, wanted: str | None) -> tuple[ServedModel, ServedVersion]:
-        """The model and its version of that name or number, or the default one. Raises Refusal."""
+    def find(self, model_name: str, wanted: str | None) -> Target:
+        """The model's version of that name or number, or the default one. Raises Refusal."""
         model = self._models.get(model_name)
         if model is None:
             hint = did_you_mean(model_name, self._models)
@@ -99,11 +112,11 @@ class Service:
             raise Refusal(Code.NOT_FOUND, f"model {model_name!r} has no versions yet")
         for version in model.versions:
             if wanted in (version.name, str(version.number)) or (wanted is None and version.number == model.default):
-                return model, version
+                return Target(model, version, is_named=wanted is not None)
         hint = did_you_mean(str(wanted), [version.name for version in model.versions])
         raise Refusal(Code.NOT_FOUND, f"model {model_name!r} has no version {wanted!r}{hint}")
 
-    def find_only(self) -> tuple[ServedModel, ServedVersion]:
+    def find_only(self) -> Target:
         """The default version of the only model, for protocols whose paths name none. Raises Refusal."""
         if len(self._models) == 1:
             return self.find(next(iter(self._models)), None)

@@ -15,10 +15,10 @@ from penstock.serving.catalog import ServedModel, ServedVersion
 from penstock.serving.examples import ask_examples
 from penstock.serving.gateway import Exchange
 from penstock.serving.lanes import Lane
-from penstock.serving.predicting import SIGNATURE_NAME, OnVersion, ask_to_predict
+from penstock.serving.predicting import SIGNATURE_NAME, OnVersion, ask_to_predict, handler_of
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.router import Handler, Once, refuse_flat
-from penstock.serving.service import Service
+from penstock.serving.service import Service, Target
 
 __all__ = ["TensorFlowServing"]
 
@@ -61,7 +61,6 @@ class TensorFlowServing:
         raise Refusal(Code.INVALID_ARGUMENT, f"Malformed request: {method} {path}")
 
     def _ask(self, path: re.Match[str]) -> Handler:
-        model, version = self._target(path)
         verb = path["verb"].lower()
 
         def predict(lane: Lane, exchange: Exchange) -> None:
@@ -71,15 +70,13 @@ class TensorFlowServing:
             ask_examples(lane, exchange, self, verb=verb)
 
         do = predict if verb == "predict" else classify_or_regress
-        return OnVersion(self._service, self, model_name=model.name, version=version, do=do)
+        return handler_of(self._service, self, self._target(path), do=do)
 
     def _metadata(self, path: re.Match[str]) -> Handler:
-        model, version = self._target(path)
-
         def tell(lane: Lane, exchange: Exchange) -> None:
             exchange.respond(200, orjson.dumps(_metadata(lane), option=orjson.OPT_INDENT_2))
 
-        return OnVersion(self._service, self, model_name=model.name, version=version, do=tell)
+        return OnVersion(self._service, self, self._target(path), do=tell)
 
     def _status(self, path: re.Match[str]) -> Handler:
         """The status of the named version, or of all."""
@@ -112,18 +109,18 @@ class TensorFlowServing:
             "status": {"error_code": code, "error_message": message},
         }
 
-    def _target(self, path: re.Match[str]) -> tuple[ServedModel, ServedVersion]:
+    def _target(self, path: re.Match[str]) -> Target:
         """The version that a path means. Raises Refusal."""
         name = path["model"]
         model = self._service.model(name)
         number = _int64(path) if path["version"] else None
         if model is not None and path["label"]:
-            return model, _labelled(model, path["label"])
+            return Target(model, _labelled(model, path["label"]), is_named=True)
         if model is not None:
             wanted = model.default if number is None else number
             for version in model.versions:
                 if version.number == wanted:
-                    return model, version
+                    return Target(model, version, is_named=number is not None)
         servable = f"Latest({name})" if number is None else f"Specific({name}, {number})"
         raise Refusal(Code.NOT_FOUND, f"Servable not found for request: {servable}{self._hint(path)}")
 

@@ -6,7 +6,7 @@ For servers of one model. Bodies are those of the TensorFlow Serving protocol in
 from penstock.serving.answers import Answers
 from penstock.serving.gateway import Exchange
 from penstock.serving.lanes import Lane
-from penstock.serving.predicting import OnVersion, ask_to_predict
+from penstock.serving.predicting import ask_to_predict, handler_of
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.router import Handler, Once, refuse_flat
 from penstock.serving.service import Service
@@ -32,8 +32,7 @@ class VertexContainer:
 
     def route(self, method: str, path: str) -> Handler:
         if path == self._predict_route and method == "POST":
-            model, version = self._service.find_only()
-            return OnVersion(self._service, self, model_name=model.name, version=version, do=self._predict)
+            return handler_of(self._service, self, self._service.find_only(), do=self._predict)
         if path == self._health_route and method in ("GET", "HEAD"):
             return Once(lambda exchange: exchange.respond(200, b'{"status":"alive"}'))
         raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is not asked with {method}")

@@ -54,6 +54,7 @@ class Worker:
             post=self._loop.post,
             refresh=lambda: channel.send(Refresh()),
             ran=self._books.batch,
+            compared=self._books.compared,
         )
         self._monitoring = Monitoring(want=self._want_metrics)
         cors = Cors(settings.cors_origins)
