@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from penstock.data.columns import Array, ColumnBatch, dtype_of, missing_value
 from penstock.data.recipe.beam.engine import BeamEngine
-from penstock.data.recipe.beam.rows import rows_of
+from penstock.data.recipe.row_values import rows_of
 from penstock.data.recipe.beam.sinks import arrow_table
 from penstock.data.recipe.check import CheckedRecipe, check_recipe
 from penstock.data.recipe.duckdb_engine import DuckDBEngine

@@ -1,6 +1,5 @@
 """Runs recipes in DuckDB: out of core, within the memory limit of the settings, on the files of the recipe only."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,21 +8,21 @@ import duckdb
 import numpy as np
 
 from penstock.data.columns import Array, ColumnBatch, dtype_of, missing_value
-from penstock.data.engine import Workspace, connect, mapped_errors, quote_text
+from penstock.data.engine import Workspace, connect, mapped_errors, quote_text, run_with_progress
 from penstock.data.options import Progress
 from penstock.data.recipe.check import CheckedRecipe, CheckedStep
-from penstock.data.recipe.engine import FileFormat, PrepareEngine, RecipeTables, Watch
+from penstock.data.recipe.duckdb_pieces import one_file, pieces_of
+from penstock.data.recipe.engine import PrepareEngine, RecipeTables, Target, Watch
 from penstock.data.recipe.sql.relation import Relation, outcome, quoted
 from penstock.data.recipe.sql.statistics import statistic_sql, values_sql
 from penstock.data.recipe.sql.steps import applied
 from penstock.data.recipe.statistics import Statistic, Statistics
+from penstock.data.recipe.steps.base import Step
 from penstock.data.schema import DataType
 from penstock.data.table import Table
 from penstock.settings import Settings
 
 __all__ = ["DuckDBEngine"]
-
-_POLL_S = 0.1
 
 
 class DuckDBEngine:
@@ -34,7 +33,7 @@ class DuckDBEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def refusal(self, step: CheckedStep) -> str | None:
+    def refusal(self, step: Step) -> str | None:
         return None
 
     def measure(
@@ -73,23 +72,29 @@ class DuckDBEngine:
         arrays = {item.name: _as_array(fetched[f"c{place}"], item.type) for place, item in enumerate(relation.schema)}
         return ColumnBatch(relation.schema, arrays)
 
-    def write(
-        self, tables: RecipeTables, checked: CheckedRecipe, *, folder: Path, file_format: FileFormat, watch: Watch
-    ) -> int:
-        query = outcome(_result(tables, checked))
-        target, options = _copy_options(checked, folder, file_format)
+    def pieces(self, tables: RecipeTables, checked: CheckedRecipe) -> int:
+        return pieces_of(tables, checked)
+
+    def write(self, tables: RecipeTables, checked: CheckedRecipe, target: Target, *, watch: Watch) -> int:
+        query = outcome(_result(tables, checked, target.piece))
+        place, options = _copy_options(checked, target)
+
+        def report(fraction: float | None) -> None:
+            watch(Progress(stage="preparing", fraction=fraction))
+
         workspace = Workspace(self._settings)
         try:
             with (
-                self._connect(tables, workspace, writable=[folder]) as connection,
+                self._connect(tables, workspace, writable=[target.folder.parent]) as connection,
                 mapped_errors("cannot prepare the rows"),
             ):
-                statement = f"COPY ({query}) TO {quote_text(str(target))} ({', '.join(options)})"
-                rows = _watched(connection, statement, watch)
+                statement = f"COPY ({query}) TO {quote_text(str(place))} ({', '.join(options)})"
+                counted = run_with_progress(connection, statement, report=report)
         finally:
             workspace.close()
         _verify(tables)
-        return rows
+        assert counted is not None
+        return int(counted[0])
 
     def _connect(
         self, tables: RecipeTables, workspace: Workspace, *, writable: Sequence[Path] = ()
@@ -99,55 +104,30 @@ class DuckDBEngine:
         return connect(self._settings, readable=readable, writable=writable, temporary=workspace.path)
 
 
-def _relations(tables: RecipeTables) -> tuple[Relation, Mapping[str, Relation]]:
-    return _relation(tables.source), {name: _relation(table) for name, table in tables.others.items()}
+def _relations(tables: RecipeTables, piece: int | None = None) -> tuple[Relation, Mapping[str, Relation]]:
+    return _relation(tables.source, piece), {name: _relation(table) for name, table in tables.others.items()}
 
 
-def _relation(table: Table) -> Relation:
-    return Relation(f"({table.scan.select(is_numbered=True)})", table.schema)
+def _relation(table: Table, piece: int | None = None) -> Relation:
+    scan = table.scan if piece is None else one_file(table.scan, table.paths[piece])
+    return Relation(f"({scan.select(is_numbered=True)})", table.schema)
 
 
-def _result(tables: RecipeTables, checked: CheckedRecipe) -> Relation:
-    relation, others = _relations(tables)
+def _result(tables: RecipeTables, checked: CheckedRecipe, piece: int | None = None) -> Relation:
+    relation, others = _relations(tables, piece)
     for item in checked.steps:
         relation = applied(item.step, relation, others)
     return relation
 
 
-def _copy_options(checked: CheckedRecipe, folder: Path, file_format: FileFormat) -> tuple[Path, list[str]]:
-    options = ["FORMAT parquet", "COMPRESSION zstd"] if file_format == "parquet" else ["FORMAT csv", "HEADER true"]
+def _copy_options(checked: CheckedRecipe, target: Target) -> tuple[Path, list[str]]:
+    is_parquet = target.file_format == "parquet"
+    options = ["FORMAT parquet", "COMPRESSION zstd"] if is_parquet else ["FORMAT csv", "HEADER true"]
     parts = checked.recipe.output.partition_by
     if not parts:
-        return folder / f"part-0.{file_format}", options
+        return target.folder / f"0.{target.file_format}", options
     names = ", ".join(quoted(name) for name in parts)
-    return folder, [*options, f"PARTITION_BY ({names})", "FILENAME_PATTERN 'part-{i}'", "OVERWRITE_OR_IGNORE true"]
-
-
-def _watched(connection: duckdb.DuckDBPyConnection, statement: str, watch: Watch) -> int:
-    """Runs a COPY in a thread, so that this one can report progress and take Ctrl-C; returns the rows it wrote."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append(connection.execute(statement).fetchone())
-        except BaseException as error:
-            outcome.append(error)
-
-    worker = threading.Thread(target=run, name="penstock-prepare")
-    worker.start()
-    try:
-        while worker.is_alive():
-            worker.join(_POLL_S)
-            percent = connection.query_progress()
-            watch(Progress(stage="preparing", fraction=percent / 100 if percent > 0 else None))
-    except BaseException:
-        connection.interrupt()
-        worker.join()
-        raise
-    (result,) = outcome
-    if isinstance(result, BaseException):
-        raise result
-    return int(result[0])
+    return target.folder, [*options, f"PARTITION_BY ({names})", "FILENAME_PATTERN '{i}'", "OVERWRITE_OR_IGNORE true"]
 
 
 def _verify(tables: RecipeTables) -> None:

@@ -12,12 +12,13 @@ from penstock.data.recipe.check import CheckedRecipe, CheckedStep
 from penstock.data.recipe.document import read_options
 from penstock.data.recipe.recipe import Recipe
 from penstock.data.recipe.statistics import Statistic, Statistics
+from penstock.data.recipe.steps.base import Step
 from penstock.data.schema import Schema
 from penstock.data.table import Table, open_table
 from penstock.errors import ConfigError
 from penstock.settings import Settings
 
-__all__ = ["FileFormat", "PrepareEngine", "RecipeTables", "Watch", "open_tables", "sources_of"]
+__all__ = ["FileFormat", "PrepareEngine", "RecipeTables", "Target", "Watch", "open_tables", "sources_of"]
 
 FileFormat = Literal["parquet", "csv"]
 
@@ -42,13 +43,27 @@ class RecipeTables:
         return (self.source, *self.others.values())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a piece of a result goes.
+
+    folder: exists and is empty. piece: its number, from 0, below `pieces`; None for all of them in one. is_single: one
+    file is wanted.
+    """
+
+    folder: Path
+    file_format: FileFormat
+    piece: int | None = None
+    is_single: bool = False
+
+
 class PrepareEngine(Protocol):
     """Runs checked recipes. Each engine gives the same rows; a step that it cannot run it refuses beforehand."""
 
     @property
     def name(self) -> str: ...
 
-    def refusal(self, step: CheckedStep) -> str | None:
+    def refusal(self, step: Step) -> str | None:
         """Why it cannot run a step, with its place in the recipe; None if it can."""
 
     def measure(
@@ -59,10 +74,11 @@ class PrepareEngine(Protocol):
     def preview(self, tables: RecipeTables, checked: CheckedRecipe, *, rows: int) -> ColumnBatch:
         """The first rows of the result."""
 
-    def write(
-        self, tables: RecipeTables, checked: CheckedRecipe, *, folder: Path, file_format: FileFormat, watch: Watch
-    ) -> int:
-        """Writes the result as files of a folder that exists and is empty; returns how many rows it has."""
+    def pieces(self, tables: RecipeTables, checked: CheckedRecipe) -> int:
+        """Into how many pieces the work falls that can be done, and done again, one by one."""
+
+    def write(self, tables: RecipeTables, checked: CheckedRecipe, target: Target, *, watch: Watch) -> int:
+        """Writes a piece of the result; returns how many rows it has."""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from penstock.data.recipe.beam.rows import Row
+from penstock.data.recipe.row_values import Row
 from penstock.data.recipe.steps.aggregate import Grouping
 from penstock.data.schema import DataType
 

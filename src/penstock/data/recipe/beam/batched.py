@@ -10,9 +10,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from penstock.data.columns import ColumnBatch
 from penstock.data.expressions.symbols import column
-from penstock.data.recipe.beam.rows import Row, batch_of, rows_of
 from penstock.data.recipe.projection import Projection, with_columns
 from penstock.data.recipe.row_program import RowProgram
+from penstock.data.recipe.row_values import Row, batch_of, rows_of
 from penstock.data.schema import Schema
 
 __all__ = ["BATCH_ROWS", "Batched"]

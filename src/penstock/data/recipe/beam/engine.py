@@ -15,13 +15,14 @@ from penstock.data.columns import ColumnBatch
 from penstock.data.options import Progress
 from penstock.data.recipe.beam.batched import Batched
 from penstock.data.recipe.beam.pipeline import after_steps
-from penstock.data.recipe.beam.rows import Row, batch_of
 from penstock.data.recipe.beam.sinks import ROWS_COUNTER, arrow_schema, write_files
 from penstock.data.recipe.beam.sources import opened_rows
 from penstock.data.recipe.beam.statistics import measured
 from penstock.data.recipe.check import CheckedRecipe, CheckedStep
-from penstock.data.recipe.engine import FileFormat, PrepareEngine, RecipeTables, Watch
+from penstock.data.recipe.engine import PrepareEngine, RecipeTables, Target, Watch
+from penstock.data.recipe.row_values import Row, batch_of
 from penstock.data.recipe.statistics import Statistic, Statistics, StatisticValue
+from penstock.data.recipe.steps.base import Step
 from penstock.data.recipe.steps.rows import Sort
 from penstock.errors import DataError, PenstockError
 
@@ -36,8 +37,8 @@ class BeamEngine:
     def __init__(self, options: Sequence[str] = ()) -> None:
         self._options = list(options)
 
-    def refusal(self, step: CheckedStep) -> str | None:
-        if isinstance(step.step, Sort):
+    def refusal(self, step: Step) -> str | None:
+        if isinstance(step, Sort):
             return "the rows of a Beam pipeline have no order; sort when the prepared rows are read, or use duckdb"
         return None
 
@@ -66,19 +67,25 @@ class BeamEngine:
         found: list[Row] = [tuple(msgspec.json.decode(line)) for line in self._lines(build)]
         return batch_of(found, checked.schema)
 
-    def write(
-        self, tables: RecipeTables, checked: CheckedRecipe, *, folder: Path, file_format: FileFormat, watch: Watch
-    ) -> int:
+    def pieces(self, tables: RecipeTables, checked: CheckedRecipe) -> int:
+        return 1
+
+    def write(self, tables: RecipeTables, checked: CheckedRecipe, target: Target, *, watch: Watch) -> int:
         watch(Progress(stage="preparing", fraction=None))
         partition_by = checked.recipe.output.partition_by
 
         def build(pipeline: Any) -> None:
-            rows = self._rows(pipeline, tables, checked.steps)
-            write_files(rows, str(folder), file_format=file_format, partition_by=partition_by)
+            write_files(
+                self._rows(pipeline, tables, checked.steps),
+                str(target.folder),
+                file_format=target.file_format,
+                partition_by=partition_by,
+                is_single=target.is_single,
+            )
 
         written = _counted(self._run(build))
         if not written and not partition_by:
-            _write_nothing(folder, checked, file_format)
+            _write_nothing(target, checked)
         return written
 
     def _rows(self, pipeline: Any, tables: RecipeTables, steps: Sequence[CheckedStep]) -> Batched:
@@ -118,10 +125,10 @@ def _counted(result: Any) -> int:
     return int(sum(counter.result for counter in counters))
 
 
-def _write_nothing(folder: Path, checked: CheckedRecipe, file_format: FileFormat) -> None:
+def _write_nothing(target: Target, checked: CheckedRecipe) -> None:
     """A file without rows, so that the columns can be read."""
-    file = folder / f"part-00000-of-00001.{file_format}"
-    if file_format == "parquet":
+    file = target.folder / f"0.{target.file_format}"
+    if target.file_format == "parquet":
         parquet.write_table(arrow_schema(checked.schema).empty_table(), file)
     else:
         file.write_text(",".join(checked.schema.names) + "\n", encoding="utf-8")

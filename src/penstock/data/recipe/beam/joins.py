@@ -7,8 +7,8 @@ import apache_beam as beam
 
 from penstock.data.expressions.symbols import call, column
 from penstock.data.recipe.beam.batched import Batched
-from penstock.data.recipe.beam.rows import Row, key_of
 from penstock.data.recipe.projection import with_columns
+from penstock.data.recipe.row_values import Row, key_of
 from penstock.data.recipe.steps.combine import Join, Union
 from penstock.data.schema import DataType, Schema
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.io import fileio
+from apache_beam.io.fileio import EmptyMatchTreatment
 from apache_beam.io.filesystem import CompressionTypes
 
 from penstock.data.columns import ColumnBatch
 from penstock.data.engine import Workspace, connect, mapped_errors
 from penstock.data.options import ReadOptions
 from penstock.data.recipe.beam.batched import BATCH_ROWS, Batched
-from penstock.data.recipe.beam.rows import Row, batch_of
+from penstock.data.recipe.row_values import Row, batch_of
 from penstock.data.scan import CsvLayout, Scan
 from penstock.data.schema import DataType, Schema
 from penstock.data.table import Table, open_table
@@ -41,8 +42,8 @@ def opened_rows(pipeline: Any, table: Table, *, label: str) -> Batched:
     return Batched(table.schema, batches=batches, label=label)
 
 
-def read_files(pipeline: Any, pattern: str, schema: Schema, *, options: ReadOptions, label: str) -> Batched:
-    """The rows of the files that a pattern of Beam's file systems matches, as columns of this schema.
+def read_files(pipeline: Any, patterns: Sequence[str], schema: Schema, *, options: ReadOptions, label: str) -> Batched:
+    """The rows of the files that patterns of Beam's file systems match, as columns of this schema.
 
     options: what is told about the files; the types are the schema's. A file is one unit of work.
     """
@@ -54,7 +55,8 @@ def read_files(pipeline: Any, pattern: str, schema: Schema, *, options: ReadOpti
     )
     batches = (
         pipeline
-        | f"{label}: match" >> fileio.MatchFiles(pattern)
+        | f"{label}: patterns" >> beam.Create(list(patterns))
+        | f"{label}: match" >> fileio.MatchAll(EmptyMatchTreatment.DISALLOW)
         | f"{label}: open" >> fileio.ReadMatches(skip_directories=True)
         | f"{label}: spread" >> beam.Reshuffle()
         | f"{label}: read" >> beam.FlatMap(_read_file, schema, told)

@@ -9,8 +9,8 @@ import apache_beam as beam
 from penstock.data.expressions.symbols import call, column
 from penstock.data.recipe.beam.aggregates import Aggregation, aggregation_of, cut
 from penstock.data.recipe.beam.batched import Batched
-from penstock.data.recipe.beam.rows import Row
 from penstock.data.recipe.projection import Projection, computed
+from penstock.data.recipe.row_values import Row
 from penstock.data.recipe.statistics import Statistic, Statistics
 from penstock.data.schema import DataType
 

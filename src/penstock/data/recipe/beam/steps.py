@@ -11,9 +11,9 @@ from penstock.data.expressions.symbols import call, column
 from penstock.data.recipe.beam.aggregates import AggregateRows
 from penstock.data.recipe.beam.batched import BATCH_ROWS, Batched
 from penstock.data.recipe.beam.joins import joined, united
-from penstock.data.recipe.beam.rows import Row, key_of, row_order, sorted_rows, total_order
 from penstock.data.recipe.beam.windows import window_rows
 from penstock.data.recipe.projection import with_columns
+from penstock.data.recipe.row_values import Row, key_of, row_order, sorted_rows, total_order
 from penstock.data.recipe.steps.aggregate import Aggregate, Grouping, Pivot, Unpivot
 from penstock.data.recipe.steps.base import Step
 from penstock.data.recipe.steps.combine import Join, Union

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock.data.recipe.beam.aggregates import aggregation_of
-from penstock.data.recipe.beam.rows import Row, sorted_rows, total_order
+from penstock.data.recipe.row_values import Row, sorted_rows, total_order
 from penstock.data.recipe.steps.window import Window
 from penstock.data.schema import DataType, Schema
 

@@ -142,6 +142,10 @@ class Pivot(Step, frozen=True, kw_only=True):
     def is_row_wise(self) -> bool:
         return False
 
+    @property
+    def has_open_columns(self) -> bool:
+        return self.values is None
+
     def statistics(self, schema: Schema) -> tuple[Statistic, ...]:
         return () if self.values is not None else (Statistic("values", schema[self.column].name, self.most),)
 

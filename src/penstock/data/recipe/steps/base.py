@@ -43,6 +43,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return True
 
     @property
+    def has_open_columns(self) -> bool:
+        """Whether the columns that it makes depend on the values of the rows."""
+        return False
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """The other tables that it reads."""
         return ()
@@ -114,7 +119,8 @@ def constant(value: object, item: Column) -> Symbol:
 
 def time_text(micros: int) -> str:
     """An instant as the ISO 8601 text that a recipe file holds."""
-    return str(np.datetime_as_string(np.datetime64(micros, "us"), unit="us")) + "Z"
+    text = str(np.datetime_as_string(np.datetime64(micros, "us"), unit="us"))
+    return text.removesuffix(".000000") + "Z"
 
 
 def new_names(schema: Schema, names: Iterable[str], *, step: str) -> None:

@@ -122,7 +122,11 @@ class OneHot(Step, frozen=True, kw_only=True):
 
     @property
     def is_row_wise(self) -> bool:
-        return all(item.values is not None for item in self.columns.values())
+        return not self.has_open_columns
+
+    @property
+    def has_open_columns(self) -> bool:
+        return any(item.values is None for item in self.columns.values())
 
     def statistics(self, schema: Schema) -> tuple[Statistic, ...]:
         return tuple(

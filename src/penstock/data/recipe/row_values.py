@@ -1,4 +1,4 @@
-"""Rows as Beam carries them: tuples of Python values, None for missing; and batches of them as columns.
+"""Rows one by one: tuples of Python values, None for missing; and batches of them as columns.
 
 integer: int, float: float, boolean: bool, string: str, timestamp: int, microseconds since 1970 UTC.
 """
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from penstock.data.columns import Array, ColumnBatch, dtype_of, is_missing, missing_value
+from penstock.data.recipe.steps.base import time_text
 from penstock.data.recipe.steps.rows import OrderKey
 from penstock.data.schema import DataType, Schema
 
-__all__ = ["Row", "batch_of", "key_of", "row_order", "rows_of", "sorted_rows", "total_order"]
+__all__ = ["Row", "batch_of", "key_of", "readable_rows", "row_order", "rows_of", "sorted_rows", "total_order"]
 
 Row = tuple[Any, ...]
 
@@ -23,6 +24,15 @@ def rows_of(batch: ColumnBatch) -> Iterator[Row]:
     if not len(batch.schema):
         return iter(())
     return zip(*[_values(batch[item.name], item.type) for item in batch.schema], strict=True)
+
+
+def readable_rows(batch: ColumnBatch) -> list[Row]:
+    """The rows of a batch with timestamps as ISO 8601 texts."""
+    times = [place for place, item in enumerate(batch.schema) if item.type is DataType.TIMESTAMP]
+    return [
+        tuple(time_text(value) if place in times and value is not None else value for place, value in enumerate(row))
+        for row in rows_of(batch)
+    ]
 
 
 def batch_of(rows: Sequence[Row], schema: Schema) -> ColumnBatch:

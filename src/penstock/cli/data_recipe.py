@@ -1,0 +1,222 @@
+"""`penstock data check|preview|prepare|export-beam`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.output import echo_json, echo_next, echo_note, echo_table, format_option, settings_of
+
+if TYPE_CHECKING:
+    from penstock.data.options import Progress
+    from penstock.data.recipe.recipe import Recipe
+    from penstock.data.recipe.serving import ServingPlan
+    from penstock.data.schema import Schema
+    from penstock.flows.prepare import EngineName
+
+__all__ = ["check", "export_beam", "prepare", "preview"]
+
+_engine_option = click.option(
+    "--engine",
+    type=click.Choice(["duckdb", "beam"]),
+    default="duckdb",
+    show_default=True,
+    help="What runs the steps.",
+)
+_source_option = click.option(
+    "--source", multiple=True, metavar="SOURCE", help="Rows to take in place of the recipe's; may be given often."
+)
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE")
+@_source_option
+@_engine_option
+@click.option("--for-serving", is_flag=True, help="Also say what travels with a model, and what callers must send.")
+@format_option
+@click.pass_context
+def check(
+    ctx: click.Context,
+    recipe: Path,
+    source: tuple[str, ...],
+    engine: "EngineName",
+    for_serving: bool,
+    output_format: str,
+) -> None:
+    """Type a recipe against its data; show the columns after each step."""
+    from penstock.flows.prepare import check as run
+
+    checked = run(_recipe(recipe, source), settings=settings_of(ctx), engine=engine, for_serving=for_serving)
+    if output_format == "json":
+        steps = [
+            {"step": item.step.step, "number": item.number, "columns": item.schema.columns}
+            for item in checked.recipe.steps
+        ]
+        serving = None if checked.serving is None else _serving_facts(checked.serving)
+        echo_json({"source": checked.recipe.source.columns, "steps": steps, "serving": serving})
+        return
+    click.echo(f"source: {_columns_text(checked.recipe.source)}")
+    for item in checked.recipe.steps:
+        click.echo(f"{item.place}: {_change_text(checked.recipe.before(item), item.schema)}")
+    click.echo(f"result: {_columns_text(checked.recipe.schema)}")
+    if checked.serving is not None:
+        _echo_serving(checked.serving)
+    echo_next(f"penstock data prepare {recipe} --output prepared")
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE")
+@_source_option
+@_engine_option
+@click.option("--rows", type=click.IntRange(1, 100_000), default=10, show_default=True, help="How many.")
+@format_option
+@click.pass_context
+def preview(
+    ctx: click.Context, recipe: Path, source: tuple[str, ...], engine: "EngineName", rows: int, output_format: str
+) -> None:
+    """The first rows a recipe makes."""
+    from penstock.data.recipe.row_values import readable_rows
+    from penstock.flows.prepare import preview as run
+
+    batch = run(_recipe(recipe, source), settings=settings_of(ctx), engine=engine, rows=rows)
+    found = readable_rows(batch)
+    if output_format == "json":
+        echo_json([dict(zip(batch.schema.names, row, strict=True)) for row in found])
+        return
+    echo_table(list(batch.schema.names), [[_cell(value) for value in row] for row in found])
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE")
+@click.option("--output", required=True, metavar="URI", help="A folder, or a file ending in .parquet or .csv.")
+@_source_option
+@_engine_option
+@click.option("--overwrite", is_flag=True, help="Replace what is at the output already.")
+@format_option
+@click.pass_context
+def prepare(
+    ctx: click.Context,
+    recipe: Path,
+    output: str,
+    source: tuple[str, ...],
+    engine: "EngineName",
+    overwrite: bool,
+    output_format: str,
+) -> None:
+    """Run a recipe and write its rows.
+
+    The output appears when all rows are there. A run that is stopped is gone on with by running the same again.
+    """
+    from penstock.flows.prepare import prepare as run
+
+    settings = settings_of(ctx)
+    with _progress() as watch:
+        done = run(
+            _recipe(recipe, source), output=output, settings=settings, engine=engine, overwrite=overwrite, watch=watch
+        )
+    if output_format == "json":
+        echo_json(
+            {
+                "uri": done.uri,
+                "rows": done.rows,
+                "was_done": done.was_done,
+                "columns": [c.name for c in done.note.columns],
+            }
+        )
+    else:
+        made = "were prepared before" if done.was_done else "prepared"
+        click.echo(f"{done.uri}: {done.rows:,} rows {made}, {len(done.note.columns)} columns")
+    echo_next(f"penstock data profile {output}")
+
+
+@click.command("export-beam")
+@click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE")
+@_source_option
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="The module; stdout by default.")
+@click.pass_context
+def export_beam(ctx: click.Context, recipe: Path, source: tuple[str, ...], output: Path | None) -> None:
+    """A recipe as a stock Apache Beam pipeline module."""
+    from penstock.flows.export_beam import export_beam as run
+
+    text = run(_recipe(recipe, source), settings=settings_of(ctx), name=recipe.name)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    output.write_text(text, encoding="utf-8")
+    echo_note(f"wrote {output}")
+    echo_next(f"python {output} --output prepared")
+
+
+def _recipe(path: Path, source: tuple[str, ...]) -> "Recipe":
+    from penstock.data.recipe.document import load_recipe
+
+    recipe = load_recipe(path)
+    if not source:
+        return recipe
+    return recipe.reading(source[0] if len(source) == 1 else source, **recipe.read)
+
+
+def _columns_text(schema: "Schema") -> str:
+    return ", ".join(f"{item.name} {item.type}{'?' if item.nullable else ''}" for item in schema)
+
+
+def _change_text(before: "Schema", after: "Schema") -> str:
+    """What a step did to the columns."""
+    old = {item.name: item for item in before}
+    new = {item.name: item for item in after}
+    words = [
+        *(f"+ {item.name} {item.type}{'?' if item.nullable else ''}" for item in after if item.name not in old),
+        *(f"- {item.name}" for item in before if item.name not in new),
+        *(
+            f"{item.name} {old[item.name].type} → {item.type}"
+            for item in after
+            if item.name in old and old[item.name].type is not item.type
+        ),
+    ]
+    return ", ".join(words) or "the same columns"
+
+
+def _echo_serving(plan: "ServingPlan") -> None:
+    click.echo(f"callers send: {_columns_text(plan.program.input_schema)}")
+    for item in plan.sent:
+        click.echo(f"  {item.column.name}: to be sent, because {item.reason}")
+    for step in plan.left_out:
+        click.echo(f"  {step.place}: left out, it changes nothing about a row that is asked for")
+    for step in plan.unused:
+        click.echo(f"  {step.place}: left out, its rows are not those that a later step makes")
+
+
+def _serving_facts(plan: "ServingPlan") -> dict[str, Any]:
+    return {
+        "inputs": plan.program.input_schema.columns,
+        "sent": [{"name": item.column.name, "reason": item.reason} for item in plan.sent],
+        "left_out": [step.place for step in (*plan.unused, *plan.left_out)],
+    }
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[["Progress"], None]]:
+    """A bar on stderr with the time left; nothing when that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = [TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()]
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("opening", total=None)
+
+        def watch(progress: "Progress") -> None:
+            total = None if progress.fraction is None else 1.0
+            bar.update(task, description=progress.stage, completed=progress.fraction or 0.0, total=total)
+
+        yield watch

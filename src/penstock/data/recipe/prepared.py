@@ -1,0 +1,107 @@
+"""`_recipe.json`: stands beside prepared rows, so that a training finds the recipe and a rerun finds itself done."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.data.recipe.document import read_recipe, written_recipe
+from penstock.data.recipe.recipe import Recipe
+from penstock.data.recipe.row_program import RowProgram
+from penstock.data.recipe.serving import ServingPlan
+from penstock.data.schema import Column
+from penstock.errors import DataError
+
+__all__ = ["NAME", "PreparedTable", "SentColumnNote", "find_prepared", "note_of_file", "prepared", "read_prepared"]
+
+NAME = "_recipe.json"
+
+_FORMAT_VERSION = 1
+
+
+class SentColumnNote(msgspec.Struct, frozen=True):
+    """A column that callers of a served model send because a step cannot make it of one row, and why."""
+
+    name: str
+    reason: str
+
+
+class PreparedTable(msgspec.Struct, frozen=True, kw_only=True):
+    """digest: of the recipe and of what it read. file_bytes: of all files of rows together.
+
+    recipe: with every statistic as the value it had. source: the columns of the raw rows; columns: of the prepared.
+    serving: the row program from the one to the other, as JSON. sent: its inputs that are no columns of the source.
+    """
+
+    version: int = _FORMAT_VERSION
+    digest: str
+    file_bytes: int
+    created: str
+    engine: str
+    rows: int
+    recipe: dict[str, Any]
+    source: tuple[Column, ...]
+    columns: tuple[Column, ...]
+    serving: msgspec.Raw
+    sent: tuple[SentColumnNote, ...]
+    versions: dict[str, str]
+
+    @property
+    def steps(self) -> Recipe:
+        return read_recipe(msgspec.json.encode(self.recipe).decode(), name=NAME)
+
+    @property
+    def serving_program(self) -> RowProgram:
+        """From a raw row to the prepared columns, but those that `split` adds."""
+        return RowProgram.from_json(bytes(self.serving))
+
+    def to_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
+
+def prepared(
+    plan: ServingPlan, recipe: Recipe, *, columns: tuple[Column, ...], source: tuple[Column, ...], **facts: Any
+) -> PreparedTable:
+    """The note of a finished preparation. facts: the other fields."""
+    return PreparedTable(
+        recipe=written_recipe(recipe),
+        source=source,
+        columns=columns,
+        serving=msgspec.Raw(plan.program.to_json()),
+        sent=tuple(SentColumnNote(item.column.name, item.reason) for item in plan.sent),
+        **facts,
+    )
+
+
+def read_prepared(text: bytes, *, place: str) -> PreparedTable:
+    """The note in these bytes. Raises DataError if they are none, or of another format."""
+    try:
+        note = msgspec.json.decode(text, type=PreparedTable)
+    except msgspec.DecodeError as error:
+        raise DataError(f"{place} cannot be read: {error}") from error
+    if note.version != _FORMAT_VERSION:
+        raise DataError(f"{place} is of format {note.version}; this release reads {_FORMAT_VERSION}")
+    return note
+
+
+def find_prepared(source: object) -> PreparedTable | None:
+    """The note beside the rows of a table's source, None where it was not prepared by a recipe.
+
+    source: as a table is named; a folder that `prepare` wrote, a folder of one of its parts, or a file it wrote.
+    """
+    if not isinstance(source, str) or "://" in source:
+        return None
+    path = Path(source).expanduser()
+    beside = note_of_file(path) if path.suffix else path / NAME
+    # The folder of a partition, `split=train`, lies in the one that was written.
+    above = [folder / NAME for folder, inner in pairwise([*reversed(path.parents), path]) if "=" in inner.name]
+    for place in (beside, *above):
+        if place.is_file():
+            return read_prepared(place.read_bytes(), place=str(place))
+    return None
+
+
+def note_of_file(path: Path) -> Path:
+    """Where the note of rows in a single file stands: `rides.parquet` has `_rides.parquet.recipe.json` beside it."""
+    return path.with_name(f"_{path.name}.recipe.json")
