@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from penstock import __version__
 from penstock.errors import InstanceError
 from penstock.runtime.values import shorten
 from penstock.serving.answers import Answers
@@ -21,6 +20,7 @@ from penstock.serving.predicting import handler_of, list_under, read_object
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.router import Handler, Once
 from penstock.serving.service import Service
+from penstock.version import __version__
 
 __all__ = ["MLflow"]
 

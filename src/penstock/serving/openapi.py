@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from penstock import __version__
 from penstock.bundle.manifest import Manifest
 from penstock.data.schema import Column, DataType
 from penstock.serving.wire_tensors import datatype_of, input_datatype
+from penstock.version import __version__
 
 __all__ = ["describe"]
 
