@@ -132,15 +132,15 @@ def test_many_distinct_numbers_have_no_list_of_values() -> None:
 
 def test_frequent_words_survive_a_flood_of_rare_ones() -> None:
     accumulator = WordAccumulator()
-    for part in range(10):
+    for part in range(7):
         rare = [f"{part}-{i}" for i in range(60_000)]
         accumulator.add(np.array([*rare, *["often"] * 1_000, *["seldom"] * 20], dtype=object))
     words, counts, are_all = accumulator.frequent()
     assert words[:2] == ("often", "seldom")
-    assert counts[:2] == (10_000, 200)
+    assert counts[:2] == (7_000, 140)
     assert len(words) == FREQUENT_WORDS
     assert not are_all
-    assert accumulator.distinct() == pytest.approx(600_002, rel=0.05)
+    assert accumulator.distinct() == pytest.approx(420_002, rel=0.05)
 
 
 def test_long_texts_are_counted_in_bounded_memory() -> None:

@@ -119,8 +119,8 @@ class ArrayOperators:
         hashes = murmur3(words).astype(np.int64)
         return hashes % tokens.width, hashes
 
-    def take(self, table: Sequence[Sequence[float]], ids: Values) -> Values:
-        return np.asarray(table, dtype=np.float64)[ids[:, 0]]
+    def take(self, table: NDArray[np.float64], ids: Values) -> Values:
+        return table[ids[:, 0]]
 
     def one_hot(self, ids: Values, size: int) -> Values:
         return (ids == np.arange(size)).astype(np.float32)

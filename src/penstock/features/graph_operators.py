@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from penstock.data.schema import MISSING_STRING
@@ -159,7 +160,7 @@ class GraphOperators:
     def _slice(self, values: Values, start: int, stop: int, *, axis: int = 1) -> Values:
         return values.apply("Slice", *(values.constant([bound], "int64") for bound in (start, stop, axis)))
 
-    def take(self, table: Sequence[Sequence[float]], ids: Values) -> Values:
+    def take(self, table: NDArray[np.float64], ids: Values) -> Values:
         rows = ids.constant(table, "float64").apply("Gather", ids, axis=0)
         return rows.apply("Squeeze", ids.constant([1]))
 

@@ -8,6 +8,9 @@ the operation.
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from penstock.export.tensor import ElementType
 from penstock.features.lookup import Lookup
 from penstock.features.tokens import Tokens
@@ -86,7 +89,7 @@ class Operators(Protocol):
         `[rows, tokens.width]`.
         """
 
-    def take(self, table: Sequence[Sequence[float]], ids: Values) -> Values:
+    def take(self, table: NDArray[np.float64], ids: Values) -> Values:
         """The row of a table that each id names, float64 `[rows, width]`."""
 
     def sum(self, values: Values) -> Values:

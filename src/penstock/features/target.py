@@ -7,6 +7,7 @@ scikit-learn's TargetEncoder). Other rows are encoded with all of them.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -133,13 +134,17 @@ class FittedTargetMean(msgspec.Struct, frozen=True, kw_only=True, tag="target_me
 
     def compute(self, operators: Operators, columns: Mapping[str, Values]) -> Values:
         ids = self.categorical.ids(operators, columns)
-        return operators.cast(operators.take(self.means, ids), "float32")
+        return operators.cast(operators.take(self._tables[0], ids), "float32")
 
     def compute_training(self, columns: Mapping[str, Values], *, first_row: int) -> NDArray[np.float32]:
         """Of training rows, from the `first_row`-th on: each with the means of the folds that it is not in."""
         ids = self.categorical.ids(ARRAYS, columns)[:, 0]
         folds = fold_of(first_row + np.arange(len(ids)))
-        return np.asarray(np.asarray(self.fold_means, dtype=np.float64)[folds, ids], dtype=np.float32)
+        return np.asarray(self._tables[1][folds, ids], dtype=np.float32)
+
+    @cached_property
+    def _tables(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return np.asarray(self.means, dtype=np.float64), np.asarray(self.fold_means, dtype=np.float64)
 
 
 def fold_of(rows: NDArray[np.int64]) -> NDArray[np.int64]:
