@@ -66,6 +66,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     features: "auto", or how to treat each column that is to be used.
     serving: what callers send where it is not the training columns; compiled to steps in front of the model.
+    tuning: how its parameters are searched for; read by `tuning.section`.
     """
 
     data: DataSection
@@ -76,6 +77,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     training: TrainingSection = TrainingSection()
     split: SplitSection = SplitSection()
     serving: Any = None
+    tuning: Any = None
 
 
 def load_experiment(path: Path) -> Experiment:

@@ -104,7 +104,7 @@ class StudyLedger:
             )
 
     def end(self, trial: Trial) -> None:
-        """Writes how a trial ended, whether or not its start was written. Raises StoreError where it has ended before."""
+        """Writes how a trial ended, its start written or not. Raises StoreError where it has ended before."""
         with self._store.write(_SUBJECT) as transaction:
             self._own(transaction)
             changed = transaction.change(

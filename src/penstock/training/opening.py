@@ -1,0 +1,177 @@
+"""An experiment opened: its table, profile, task, rows to train and to evaluate on, and its estimator made to order."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from penstock.bundle.manifest import Task
+from penstock.data.options import ReadOptions
+from penstock.data.profile import TableProfile
+from penstock.data.profiler import profile_table
+from penstock.data.schema import Schema
+from penstock.data.table import Table, open_table
+from penstock.errors import ConfigError, did_you_mean
+from penstock.estimators.estimator import Estimator
+from penstock.estimators.run_config import RunConfig
+from penstock.estimators.table_input import TableInput, table_input_fns
+from penstock.features.automatic import automatic_columns
+from penstock.features.column import FeatureColumn
+from penstock.features.statistics import gather_statistics
+from penstock.settings import Settings
+from penstock.training.catalog import estimator_class
+from penstock.training.experiment import Experiment
+from penstock.training.task import check_label, infer_task
+from penstock.training.treatments import AUTO, Treatment, explicit_column, parse_treatments
+
+__all__ = ["OpenExperiment", "OpenTables", "open_experiment", "open_tables"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTables:
+    """The tables of an experiment: evaluation is None where a share of the other's rows is held out."""
+
+    table: Table
+    evaluation: Table | None
+
+    @property
+    def all(self) -> tuple[Table, ...]:
+        return (self.table,) if self.evaluation is None else (self.table, self.evaluation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenExperiment:
+    """training_input, evaluation_input: rows of the two sides of the split, or of the two tables.
+
+    feature_columns: None leaves them to the estimator.
+    """
+
+    experiment: Experiment
+    profile: TableProfile
+    task: Task
+    estimator: type[Estimator]
+    training_input: Callable[[], TableInput]
+    evaluation_input: Callable[[], TableInput]
+    feature_columns: tuple[FeatureColumn, ...] | None = None
+
+    def make(self, *, model_dir: str, config: RunConfig, parameters: Mapping[str, Any] | None = None) -> Estimator:
+        """The estimator. parameters: put over those of the experiment. Raises ConfigError for one it does not take."""
+        arguments = {**self.experiment.estimator.parameters, **(parameters or {})}
+        try:
+            return self.estimator(feature_columns=self.feature_columns, model_dir=model_dir, config=config, **arguments)
+        except TypeError as error:
+            message = str(error).partition("__init__() ")[2] or str(error)
+            raise ConfigError(f"estimator {self.experiment.estimator.type}: {message}") from None
+
+
+@contextmanager
+def open_tables(experiment: Experiment, *, settings: Settings) -> Iterator[OpenTables]:
+    """Opens the tables. Raises DataError, also where the label is not in them, and ConfigError for data.read."""
+    options = _read_options(experiment.data.read)
+    with ExitStack() as opened:
+        table = opened.enter_context(closing(open_table(experiment.data.source, settings=settings, options=options)))
+        evaluation = None
+        if experiment.data.evaluation is not None:
+            evaluation = opened.enter_context(
+                closing(open_table(experiment.data.evaluation, settings=settings, options=options))
+            )
+        check_label(table.schema, experiment.label.name, source=str(experiment.data.source))
+        yield OpenTables(table=table, evaluation=evaluation)
+
+
+def open_experiment(experiment: Experiment, tables: OpenTables, *, note: Callable[[str], None]) -> OpenExperiment:
+    """Profiles the table, and decides what the experiment leaves open.
+
+    note: told of what was detected and left out.
+    Raises ConfigError for what the experiment gets wrong, DataError for the table.
+    """
+    profile = profile_table(tables.table)
+    task = _task(experiment, profile)
+    chosen = _estimator_class(experiment, task)
+    treatments = _treatments(experiment, tables.table.schema)
+    training_input, evaluation_input = table_input_fns(
+        tables.table,
+        label=experiment.label.name,
+        evaluation=experiment.split.evaluation if tables.evaluation is None else tables.evaluation,
+        seed=experiment.split.seed,
+        features=[treatment.column for treatment in treatments],
+        batch_size=experiment.training.batch_size,
+        weight=experiment.training.weight,
+    )
+    return OpenExperiment(
+        experiment=experiment,
+        profile=profile,
+        task=task,
+        estimator=chosen,
+        training_input=training_input,
+        evaluation_input=evaluation_input,
+        feature_columns=_feature_columns(treatments, training_input, experiment.label.name, note),
+    )
+
+
+def _read_options(section: Mapping[str, Any]) -> ReadOptions:
+    known = ReadOptions.__dataclass_fields__
+    for name in section:
+        if name not in known:
+            close = did_you_mean(name, known)
+            raise ConfigError(f"data.read has no option {name!r}; it has {', '.join(known)}{close}")
+    try:
+        return msgspec.convert(dict(section), ReadOptions)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"data.read: {error}") from None
+
+
+def _task(experiment: Experiment, profile: TableProfile) -> Task:
+    label = profile[experiment.label.name]
+    inferred = infer_task(label).task
+    if experiment.task == "auto":
+        return inferred
+    task = Task(experiment.task)
+    if task is Task.BINARY_CLASSIFICATION and label.distinct != 2:
+        raise ConfigError(f"task is {task}, but the label {label.name!r} has {label.distinct} different values")
+    return task
+
+
+def _estimator_class(experiment: Experiment, task: Task) -> type[Estimator]:
+    name = experiment.estimator.type
+    chosen = estimator_class(name)
+    is_classifier = name.endswith("Classifier")
+    if is_classifier != (task is not Task.REGRESSION):
+        counterpart = (
+            name.replace("Classifier", "Regressor") if is_classifier else name.replace("Regressor", "Classifier")
+        )
+        raise ConfigError(
+            f"estimator {name} does not do {task}; use {counterpart}, or say the task that you mean: "
+            f"task: {'multiclass_classification' if is_classifier else 'regression'}"
+        )
+    return chosen
+
+
+def _treatments(experiment: Experiment, schema: Schema) -> list[Treatment]:
+    """How each column that is to be used is treated."""
+    label = experiment.label.name
+    if experiment.features == "auto":
+        others = {label, experiment.training.weight}
+        return [Treatment(name, AUTO, {}) for name in schema.names if name not in others]
+    if label in experiment.features:
+        raise ConfigError(f"features names the label {label!r}; a model may not see what it is to predict")
+    return parse_treatments(experiment.features, schema)
+
+
+def _feature_columns(
+    treatments: list[Treatment], train_fn: Callable[[], TableInput], label: str, note: Callable[[str], None]
+) -> tuple[FeatureColumn, ...] | None:
+    """Feature columns for the training rows; None, where every column is automatic, leaves them to the estimator."""
+    if all(treatment.kind == AUTO for treatment in treatments):
+        return None
+    features = train_fn().examples(None).features
+    explicit = [explicit_column(one, features.schema) for one in treatments if one.kind != AUTO]
+    rest = features.select(tuple(one.column for one in treatments if one.kind == AUTO))
+    if not rest.arrays:
+        return tuple(explicit)
+    chosen = automatic_columns(gather_statistics([rest]), label=label)
+    for message in chosen.notices:
+        note(message)
+    return (*explicit, *chosen.columns)
