@@ -1,7 +1,7 @@
 """Opens CSV files: from bytes of unknown encoding and dialect to a scan whose every row and cell is accounted for."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -58,7 +58,8 @@ def open_delimited(
     if is_whole and (notes := count_notes(plain[0], dialect)):
         sample = Sample(sample.rows[:-notes], sample.lines[:-notes])
     samples = _distinct_cells(sample, dialect)
-    plans = _plans(plain[0], dialect, samples, options)
+    padded = {i for row in sample.rows for i, cell in enumerate(row) if cell != cell.strip()}
+    plans = _plans(plain[0], dialect, samples, options, padded=padded)
     opening = _Opening(plain, dialect, plans, samples, options, settings, workspace)
     scan, survey = opening.run()
     if opening.is_transcoded:
@@ -126,6 +127,7 @@ class _Opening:
             skip_lines=0 if self._is_clean else dialect.skip_lines,
             has_header=dialect.has_header and not self._is_clean,
             has_long_lines=self._has_long_lines,
+            has_line_breaks=any("\n" in text for texts in self.samples.values() for text in texts),
         )
 
     def _notes(self) -> int:
@@ -252,26 +254,35 @@ def _distinct_cells(sample: Sample, dialect: Dialect) -> dict[str, list[str]]:
 
 
 def _plans(
-    file: SourceFile, dialect: Dialect, samples: Mapping[str, Sequence[str]], options: ReadOptions
+    file: SourceFile,
+    dialect: Dialect,
+    samples: Mapping[str, Sequence[str]],
+    options: ReadOptions,
+    *,
+    padded: Collection[int],
 ) -> tuple[ColumnPlan, ...]:
     decimal_comma = uses_decimal_comma(samples.values()) if options.decimal is None else options.decimal == ","
     plans = []
     for i, (name, texts) in enumerate(samples.items()):
-        plans.append(plan_text_column(name, texts, base=f"c{i}", options=options, decimal_comma=decimal_comma))
-    padded = _padded_elsewhere(file, dialect, plans)
+        plans.append(
+            plan_text_column(
+                name, texts, base=f"c{i}", options=options, decimal_comma=decimal_comma, is_padded=i in padded
+            )
+        )
+    zeros = _zero_padded_elsewhere(file, dialect, plans)
     return tuple(
-        replace(plan, base_type="VARCHAR", judgement=judge([padded[i]])) if i in padded else plan
+        replace(plan, base_type="VARCHAR", judgement=judge([zeros[i]])) if i in zeros else plan
         for i, plan in enumerate(plans)
     )
 
 
-def _padded_elsewhere(file: SourceFile, dialect: Dialect, plans: Sequence[ColumnPlan]) -> dict[int, str]:
+def _zero_padded_elsewhere(file: SourceFile, dialect: Dialect, plans: Sequence[ColumnPlan]) -> dict[int, str]:
     """Zero-padded cells ("007") at spots spread over a large file, by column index: no later pass can see them."""
     whole = [i for i, plan in enumerate(plans) if plan.type is DataType.INTEGER and not plan.is_told]
     size = file.path.stat().st_size
     if size <= HEAD_BYTES or not whole:
         return {}
-    padded: dict[int, str] = {}
+    zeros: dict[int, str] = {}
     with file.path.open("rb") as opened:
         for spot in range(1, _SPOTS + 1):
             opened.seek((size - _SPOT_BYTES) * spot // _SPOTS)
@@ -282,8 +293,8 @@ def _padded_elsewhere(file: SourceFile, dialect: Dialect, plans: Sequence[Column
                 for i in whole:
                     cell = row[i].strip()
                     if len(cell) > 1 and judge([cell]).type is DataType.STRING and cell.lstrip("+-").isdecimal():
-                        padded.setdefault(i, cell)
-    return padded
+                        zeros.setdefault(i, cell)
+    return zeros
 
 
 def _explained(message: str, files: Sequence[SourceFile]) -> DataError:

@@ -4,18 +4,21 @@ import os
 import re
 import secrets
 import shutil
+import threading
 import weakref
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from penstock.errors import DataError, PenstockError
 from penstock.settings import Settings
 
-__all__ = ["Workspace", "connect", "mapped_errors", "quote_name", "quote_text"]
+__all__ = ["Workspace", "connect", "mapped_errors", "quote_name", "quote_text", "run_with_progress"]
 
+_POLL_S = 0.2
 _OWNER_PATTERN = re.compile(r"(\d+)-[0-9a-f]{12}")
 
 
@@ -69,10 +72,33 @@ def connect(
     connection.execute(f"SET allowed_paths = {_quote_list(str(path) for path in readable)}")
     connection.execute(f"SET allowed_directories = {_quote_list(folders)}")
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET enable_progress_bar = true")
+    connection.execute("SET enable_progress_bar_print = false")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def run_with_progress(
+    connection: duckdb.DuckDBPyConnection, query: str, *, report: Callable[[float | None], None] | None
+) -> tuple[Any, ...] | None:
+    """The first row of a query. report: called about five times a second with the share done, None where unknown."""
+    if report is None:
+        return connection.execute(query).fetchone()
+    is_done = threading.Event()
+
+    def watch() -> None:
+        while not is_done.wait(_POLL_S):
+            percent = connection.query_progress()
+            report(percent / 100 if percent >= 0 else None)
+
+    watcher = threading.Thread(target=watch, name="query-progress", daemon=True)
+    watcher.start()
+    try:
+        return connection.execute(query).fetchone()
+    finally:
+        is_done.set()
+        watcher.join()
 
 
 def quote_name(name: str) -> str:
@@ -103,6 +129,10 @@ def mapped_errors(doing: str) -> Generator[None]:
     except PenstockError:
         raise
     except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
+    except RuntimeError as error:
+        if "interrupted" not in str(error):
+            raise
         raise KeyboardInterrupt from error
     except duckdb.OutOfMemoryException as error:
         raise DataError(

@@ -15,7 +15,6 @@ _NATIVE_TYPES = {
     DataType.INTEGER: "DOUBLE",
     DataType.FLOAT: "DOUBLE",
     DataType.BOOLEAN: "BOOLEAN",
-    DataType.TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
 }
 """What DuckDB reads a column as by itself. Whole numbers as DOUBLE first: as BIGINT it would read 1.5 as 2."""
 
@@ -28,10 +27,12 @@ def plan_text_column(
     options: ReadOptions,
     decimal_comma: bool = False,
     can_scan_typed: bool = True,
+    is_padded: bool = True,
 ) -> ColumnPlan:
     """The plan of a column that files hold as text.
 
     texts: its distinct sampled cells, trimmed. can_scan_typed: whether the scan can make numbers itself (CSV can).
+    is_padded: whether spaces stand around some of them.
     """
     marks = options.marks_of(name)
     judgement = judge(texts, marks=marks, decimal_comma=decimal_comma)
@@ -44,7 +45,6 @@ def plan_text_column(
         and judgement.notation is Notation.PLAIN
         and judgement.type in _NATIVE_TYPES
         and not judgement.marks
-        and not (judgement.type is DataType.TIMESTAMP and options.timezone != "UTC")
     )
     return ColumnPlan(
         name=name,
@@ -53,6 +53,7 @@ def plan_text_column(
         judgement=judgement,
         timezone=options.timezone,
         trim=options.trim,
+        is_padded=is_padded or judgement.type is not DataType.STRING,
         is_told=told is not None,
         are_marks_told=marks is not None,
     )

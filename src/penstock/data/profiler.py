@@ -1,92 +1,84 @@
-"""Computes a table's profile, out of core."""
+"""Computes a table's profile, out of core: one pass over all rows, on top of the one that opened the table."""
 
-import math
 from collections.abc import Callable
-from typing import Any
 
 import duckdb
 
-from penstock.data.engine import mapped_errors
+from penstock.data.engine import mapped_errors, run_with_progress
+from penstock.data.inquiry import Known, inquiry_of
 from penstock.data.options import Progress
-from penstock.data.profile import ColumnProfile, Histogram, TableProfile, ValueCount
-from penstock.data.schema import Column, DataType
+from penstock.data.profile import MAX_VALUES, ColumnProfile, TableProfile
+from penstock.data.relations import relate
+from penstock.data.sample import SAMPLE, SampledRows, draw_sample
 from penstock.data.table import Table
+from penstock.errors import UsageError
 
-__all__ = ["profile_table"]
+__all__ = ["SAMPLE_ROWS", "profile_table"]
 
-BINS = 32
-RANKS = 256
+SAMPLE_ROWS = 100_000
+
+Report = Callable[[Progress], None]
 
 
 def profile_table(
-    table: Table, *, values: int = 10_000, progress: Callable[[Progress], None] | None = None
+    table: Table,
+    *,
+    values: int = 1_000,
+    is_exact: bool = False,
+    relations: bool = True,
+    label: str | None = None,
+    progress: Report | None = None,
 ) -> TableProfile:
-    """What all rows of a table say of each column.
+    """What all rows of a table say of each column, and a sample of 100,000 of them of rows and pairs of columns.
 
-    values: how many of a column's most frequent values are kept, with their counts.
+    values: how many of a column's most frequent values are kept with their counts, at most 10,000.
+    is_exact: whether the sample is all rows, held in memory or spilled, and every value is counted.
+    relations: whether to look at rows and pairs of columns. label: the column to be predicted, if one is; what gives it
+    away is then found.
     """
+    if not 0 < values <= MAX_VALUES:
+        raise UsageError(f"a profile cannot keep {values} values a column; expected 1 to {MAX_VALUES}")
+    if label is not None:
+        _ = table.schema[label]
+    rows = max(table.count(), 1) if is_exact else SAMPLE_ROWS
     with table.connect() as connection, mapped_errors(f"cannot profile {table.name}"):
-        columns = []
-        for i, column in enumerate(table.schema):
-            if progress is not None:
-                progress(Progress(stage=f"profiling {column.name}", fraction=i / len(table.schema)))
-            columns.append(_profile_column(connection, table, column, values))
+        _say(progress, "drawing a sample")
+        sample = draw_sample(connection, table, rows=rows)
+        columns = _profile_columns(connection, table, sample, values=values, progress=progress)
+        found = None
+        if relations:
+            _say(progress, "comparing columns")
+            found = relate(connection, columns, sample, label=label)
     table.verify_unchanged()
-    return TableProfile(rows=table.count(), columns=tuple(columns))
+    return TableProfile(rows=table.count(), columns=columns, relations=found)
 
 
-def _profile_column(connection: duckdb.DuckDBPyConnection, table: Table, column: Column, values: int) -> ColumnProfile:
-    counted = table.value_counts(column.name, limit=values + 1)
-    place = table.schema.names.index(column.name)
-    source = f"(SELECT c{place} AS v FROM ({table.scan.select([column.name], is_numbered=True)}))"
-    present = table.survey.columns[place].present
-    shared: dict[str, Any] = {
-        "name": column.name,
-        "type": column.type,
-        "rows": table.count(),
-        "missing": table.count() - present,
-        "values": tuple(ValueCount(value, count) for value, count in counted[:values]),
-        "are_values_complete": len(counted) <= values,
-    }
-    if len(counted) > values:
-        answer = connection.execute(f"SELECT approx_count_distinct(v) FROM {source}").fetchone()
-        assert answer is not None
-        shared |= {"distinct": max(int(answer[0]), len(counted)), "is_distinct_exact": False}
-    else:
-        shared |= {"distinct": len(counted)}
-    if column.type is DataType.STRING:
-        return ColumnProfile(**shared)
-    number = "epoch_us(v)" if column.type is DataType.TIMESTAMP else "CAST(v AS DOUBLE)"
-    finite = f"(SELECT CAST({number} AS DOUBLE) AS x FROM {source} WHERE v IS NOT NULL) WHERE isfinite(x)"
-    ranks = ", ".join(str(i / RANKS) for i in range(RANKS + 1))
-    answer = connection.execute(
-        f"SELECT count(*), min(x), max(x), avg(x), stddev_pop(x), skewness(x), count(*) FILTER (x = 0), "
-        f"quantile_cont(x, [{ranks}]) FROM {finite}"
-    ).fetchone()
+def _profile_columns(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    sample: SampledRows,
+    *,
+    values: int,
+    progress: Report | None,
+) -> tuple[ColumnProfile, ...]:
+    inquiries = []
+    for i, (column, survey) in enumerate(zip(table.schema, table.survey.columns, strict=True)):
+        known = Known(column, f"c{i}", table.count(), values, survey, sample)
+        inquiries.append(inquiry_of(known, connection))
+    expressions = [expression for inquiry in inquiries for expression in inquiry.expressions]
+    rows = SAMPLE if sample.is_whole else f"({table.scan.select(is_numbered=True)})"
+    report = None if progress is None else lambda done: _say(progress, "reading all rows", done)
+    answer = run_with_progress(connection, f"SELECT {', '.join(expressions)} FROM {rows}", report=report)
     assert answer is not None
-    finite_count, low, high, mean, std, skew, zeros, quantiles = answer
-    if not finite_count:
-        return ColumnProfile(**shared, infinite=present)
-    edges = [low + (high - low) * i / BINS for i in range(BINS + 1)] if high > low else [low, low]
-    upper = ", ".join(repr(edge) for edge in edges[1:-1])
-    bins = dict(
-        connection.execute(
-            f"SELECT list_sum(list_transform([{upper}], lambda e: CAST(x >= e AS INTEGER))) AS b, count(*) "
-            f"FROM {finite} GROUP BY b"
-            if upper
-            else f"SELECT 0, count(*) FROM {finite}"
-        ).fetchall()
-    )
-    counts = tuple(int(bins.get(i, 0)) for i in range(len(edges) - 1))
-    return ColumnProfile(
-        **shared,
-        min=low,
-        max=high,
-        mean=mean,
-        std=std,
-        skew=None if skew is None or not math.isfinite(skew) else skew,
-        zeros=zeros,
-        infinite=present - finite_count,
-        quantiles=tuple(quantiles),
-        histogram=Histogram(tuple(edges), counts),
-    )
+    profiles = []
+    place = 0
+    for inquiry in inquiries:
+        count = len(inquiry.expressions)
+        profiles.append(inquiry.profile(answer[place : place + count]))
+        place += count
+    return tuple(profiles)
+
+
+def _say(progress: Report | None, stage: str, fraction: float | None = None) -> None:
+    if progress is not None:
+        progress(Progress(stage=stage, fraction=fraction))

@@ -30,6 +30,7 @@ class ColumnPlan:
     """How one column is read.
 
     base: SQL of the column as scanned. base_type: its type there.
+    trim: whether spaces around cells are dropped; is_padded: whether there may be any.
     is_told: whether the user named the type. are_marks_told: whether the user named the null marks.
     is_whole_checked: whether all cells of an integer column are known to be whole; until then it is read as DOUBLE.
     """
@@ -40,6 +41,7 @@ class ColumnPlan:
     judgement: Judgement
     timezone: str = "UTC"
     trim: bool = True
+    is_padded: bool = True
     is_told: bool = False
     are_marks_told: bool = False
     is_whole_checked: bool = False
@@ -62,7 +64,7 @@ class ColumnPlan:
 
     @property
     def trimmed(self) -> str:
-        return f"trim({self.base}, E' \\t\\r\\n')" if self.trim else self.base
+        return f"trim({self.base})" if self.trim and self.is_padded else self.base
 
     @property
     def null_marks(self) -> tuple[str, ...]:
@@ -97,7 +99,7 @@ class ColumnPlan:
         if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
             return f"nullif(CAST({self.base} AS DOUBLE), 'nan'::DOUBLE)"
         if kind == "TIMESTAMP WITH TIME ZONE":
-            return f"timezone('UTC', {self.base})"
+            return f"make_timestamp(epoch_us({self.base}))"
         if kind == SQL_TYPES[self.type]:
             return self.base
         if self.type is DataType.STRING and (kind == "JSON" or re.search(r"\[|\(", kind)):
@@ -124,13 +126,19 @@ class ColumnPlan:
         return f"CASE WHEN regexp_full_match({self.cell}, {quote_text(pattern)}) THEN TRY_CAST({digits} AS {kind}) END"
 
     def _timestamp(self) -> str:
-        iso = f"timezone('UTC', TRY_CAST({self.cell} AS TIMESTAMPTZ))"
+        """DuckDB's TIMESTAMP drops an offset silently and its TIMESTAMPTZ is slow: each reads what is meant for it."""
+        cell = self.cell
         zone = quote_text(self.timezone)
+        local = f"TRY_CAST({cell} AS TIMESTAMP)"
         if self.timezone != "UTC":
-            iso = (
-                f"CASE WHEN regexp_matches({self.cell}, {quote_text(ISO_OFFSET_PATTERN)}) THEN {iso} "
-                f"ELSE timezone('UTC', timezone({zone}, TRY_CAST({self.cell} AS TIMESTAMP))) END"
-            )
+            local = f"timezone('UTC', timezone({zone}, {local}))"
+        has_no_offset = (
+            f"strlen({cell}) = 10 OR (strlen({cell}) = 19 AND substr({cell}, 17, 1) = ':') "
+            f"OR NOT regexp_matches({cell}, {quote_text(ISO_OFFSET_PATTERN)})"
+        )
+        iso = (
+            f"CASE WHEN {has_no_offset} THEN {local} ELSE make_timestamp(epoch_us(TRY_CAST({cell} AS TIMESTAMPTZ))) END"
+        )
         if not self.judgement.formats:
             return iso
         tried = [self._strptime(form) for form in self.judgement.formats]
@@ -147,7 +155,11 @@ class ColumnPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class CsvLayout:
-    """CSV files with nothing left to guess. has_long_lines: whether a line exceeds DuckDB's usual bound of 2 MB."""
+    """CSV files with nothing left to guess.
+
+    has_long_lines: whether a line exceeds DuckDB's usual bound of 2 MB. has_line_breaks: whether cells hold any.
+    is_lenient: whether rows that do not fit are left out silently.
+    """
 
     paths: tuple[str, ...]
     delimiter: str
@@ -155,6 +167,8 @@ class CsvLayout:
     skip_lines: int
     has_header: bool
     has_long_lines: bool = False
+    has_line_breaks: bool = False
+    is_lenient: bool = False
 
     def source(self, types: Sequence[str]) -> str:
         """A call of read_csv that reads the columns as c0, c1, … of these types."""
@@ -167,7 +181,7 @@ class CsvLayout:
             f"read_csv({path_list(self.paths)}, columns = {{{columns}}}, auto_detect = false, "
             f"delim = {quote_text(self.delimiter)}, quote = {quote}, escape = {quote}, "
             f"header = {str(self.has_header).lower()}, skip = {self.skip_lines}, nullstr = ''"
-            f"{long_lines})"
+            f"{long_lines}{', ignore_errors = true' if self.is_lenient else ''})"
         )
 
 

@@ -18,6 +18,7 @@ __all__ = ["ColumnSurvey", "MisfitError", "Survey", "misfit_texts", "survey_rows
 
 _CONVERSION = re.compile(r'Error when converting column "c(\d+)"')
 _MAX_MISFITS = 1_000
+_FACTS = 8
 
 
 class MisfitError(Exception):
@@ -31,9 +32,13 @@ class MisfitError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnSurvey:
-    """One column. present: values there; marked: cells with a null mark; min, max: of numbers."""
+    """One column. present: values there; distinct: about how many different ones; marked: cells with a null mark.
+
+    min, max: of numbers, and of timestamps in microseconds UTC.
+    """
 
     present: int
+    distinct: int
     marked: int = 0
     min: float | None = None
     max: float | None = None
@@ -65,12 +70,19 @@ def survey_rows(
             scan = _with_plan(scan, int(found[1]), base_type="VARCHAR")
             continue
         assert answer is not None
-        facts = [_Facts(*answer[1 + i * 7 : 8 + i * 7]) for i in range(len(scan.plans))]
+        facts = [_Facts(*answer[1 + i * _FACTS : 1 + (i + 1) * _FACTS]) for i in range(len(scan.plans))]
         settled = [_settle(connection, scan, plan, fact, known) for plan, fact in zip(scan.plans, facts, strict=True)]
         if all(plan is not None for plan in settled):
             plans = tuple(plan for plan in settled if plan is not None)
             columns = tuple(
-                ColumnSurvey(present=fact.present, marked=fact.marked, min=fact.min, max=fact.max) for fact in facts
+                ColumnSurvey(
+                    present=fact.present,
+                    distinct=min(fact.distinct, fact.present),
+                    marked=fact.marked,
+                    min=fact.min,
+                    max=fact.max,
+                )
+                for fact in facts
             )
             return replace(scan, plans=plans), Survey(rows=int(answer[0]), columns=columns)
         scan = replace(
@@ -84,10 +96,13 @@ def survey_rows(
 
 @dataclass(frozen=True)
 class _Facts:
+    """is_unlike: whether a cell of an integer column has a fraction, or one of a text column has spaces around it."""
+
     present: int
+    distinct: int
     min: float | None
     max: float | None
-    has_fraction: bool | None
+    is_unlike: bool | None
     misfits: int
     marked: int
     mark_bits: int | None
@@ -96,23 +111,54 @@ class _Facts:
 def _query(scan: Scan) -> str:
     parts = ["count(*)"]
     for plan in scan.plans:
-        value = plan.value
-        is_number = plan.type in (DataType.INTEGER, DataType.FLOAT)
-        parts.append(f"count({value})")
-        parts += [f"min({value})", f"max({value})"] if is_number else ["NULL", "NULL"]
-        is_unchecked = (
-            plan.type is DataType.INTEGER and not plan.is_whole_checked and plan.base_type in ("DOUBLE", "VARCHAR")
-        )
-        parts.append(f"bool_or({value} <> trunc({value}))" if is_unchecked else "NULL")
-        if not plan.is_text:
-            parts += ["0", "0", "NULL"]
-            continue
-        cell, text = plan.cell, plan.trimmed
-        parts.append("0" if plan.type is DataType.STRING else f"count(CASE WHEN {value} IS NULL THEN {cell} END)")
-        bits = " ".join(f"WHEN {quote_text(mark)} THEN {1 << bit}" for bit, mark in enumerate(plan.null_marks))
-        which = f"CASE {text} {bits} END" if bits else "NULL"
-        parts += [f"count({which})", f"bit_or(CAST({which} AS HUGEINT))"]
+        parts += _text_facts(plan) if plan.is_text and plan.type is DataType.STRING else _typed_facts(plan)
     return f"SELECT {', '.join(parts)} FROM {scan.source_sql}"
+
+
+def _text_facts(plan: ColumnPlan) -> list[str]:
+    """Of a column that stays text. Marks are short, so only short cells are compared with them."""
+    text, mark = plan.trimmed, _mark_place(plan)
+    padded = f"bool_or(prefix({text}, ' ') OR suffix({text}, ' '))" if plan.trim and not plan.is_padded else "false"
+    return [
+        f"count({text}) - count({mark})",
+        f"approx_count_distinct({text})",
+        "NULL",
+        "NULL",
+        padded,
+        "0",
+        f"count(nullif({mark}, 0))",
+        f"bit_or(1::HUGEINT << {mark})",
+    ]
+
+
+def _typed_facts(plan: ColumnPlan) -> list[str]:
+    value = plan.value
+    facts = [f"count({value})", f"approx_count_distinct({value})"]
+    if plan.type in (DataType.INTEGER, DataType.FLOAT):
+        facts += [f"min({value})", f"max({value})"]
+    elif plan.type is DataType.TIMESTAMP:
+        facts += [f"epoch_us(min({value}))", f"epoch_us(max({value}))"]
+    else:
+        facts += ["NULL", "NULL"]
+    is_unchecked = plan.type is DataType.INTEGER and not plan.is_whole_checked
+    facts.append(f"bool_or({value} <> trunc({value}))" if is_unchecked else "false")
+    if not plan.is_text:
+        return [*facts, "0", "0", "NULL"]
+    mark = _mark_place(plan)
+    return [
+        *facts,
+        f"count(CASE WHEN {value} IS NULL THEN {plan.cell} END)",
+        f"count(nullif({mark}, 0))",
+        f"bit_or(1::HUGEINT << {mark})",
+    ]
+
+
+def _mark_place(plan: ColumnPlan) -> str:
+    """SQL of which null mark a cell is, counted from 1; 0 for an empty cell, NULL for a value."""
+    marks = ("", *plan.null_marks)
+    places = " ".join(f"WHEN {quote_text(mark)} THEN {place}" for place, mark in enumerate(marks))
+    longest = max(len(mark.encode()) for mark in marks)
+    return f"CASE WHEN strlen({plan.trimmed}) <= {longest} THEN CASE {plan.trimmed} {places} END END"
 
 
 def _settle(
@@ -128,6 +174,8 @@ def _settle(
         if plan.is_told:
             raise MisfitError(plan, misfit_texts(connection, scan, plan)[0])
         return None
+    if plan.type is DataType.STRING and fact.is_unlike:
+        return None
     was_empty = (
         plan.type is DataType.STRING
         and not plan.is_told
@@ -136,7 +184,7 @@ def _settle(
     if plan.is_text and was_empty and fact.present and plan.name in known:
         return None
     if plan.type is DataType.INTEGER and judgement.notation is not Notation.LONG_INTEGER and not plan.is_whole_checked:
-        if fact.has_fraction:
+        if fact.is_unlike:
             if plan.is_told:
                 raise MisfitError(plan, misfit_texts(connection, scan, plan)[0])
             return plan.checked(replace(judgement, type=DataType.FLOAT, how="numbers, not all of them whole"))
@@ -145,7 +193,7 @@ def _settle(
             "VARCHAR",
         ):
             return None
-    marks = tuple(mark for bit, mark in enumerate(plan.null_marks) if (fact.mark_bits or 0) >> bit & 1)
+    marks = tuple(mark for bit, mark in enumerate(plan.null_marks) if (fact.mark_bits or 0) >> (bit + 1) & 1)
     return plan.checked(replace(judgement, marks=marks))
 
 
@@ -161,6 +209,8 @@ def _judged_again(
         as_text = replace(plan, base_type="VARCHAR")
         notation = replace(plan.judgement, notation=Notation.LONG_INTEGER)
         return replace(as_text, judgement=notation)
+    if plan.type is DataType.STRING and fact.is_unlike:
+        return replace(plan, is_padded=True)
     if plan.type is DataType.STRING:
         misfits = _texts(connection, f"SELECT {plan.cell} AS t FROM {scan.source_sql}")
     elif fact.misfits:

@@ -46,7 +46,7 @@ class Table:
         self.scan: Scan = opened.scan
         self.survey: Survey = opened.survey
         self._files = opened.files
-        self._workspace = workspace
+        self.workspace = workspace
 
     def __enter__(self) -> "Table":
         return self
@@ -58,7 +58,7 @@ class Table:
 
     def close(self) -> None:
         """Removes temporary copies; the table cannot be read afterwards."""
-        self._workspace.close()
+        self.workspace.close()
 
     def count(self) -> int:
         """Rows in the table."""
@@ -81,7 +81,7 @@ class Table:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A connection that may read this table's files and nothing else."""
         self.verify_unchanged()
-        return connect(self.settings, readable=self.paths, temporary=self._workspace.path)
+        return connect(self.settings, readable=self.paths, temporary=self.workspace.path)
 
     def verify_unchanged(self) -> None:
         """Raises DataError where a file has gone or changed since the table was opened."""
