@@ -1,5 +1,6 @@
 """The environment, read once into one value. No other module reads environment variables."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from penstock.errors import UsageError
 
-__all__ = ["Settings", "load_settings", "ray_token_file"]
+__all__ = ["Settings", "TaskVariables", "load_settings", "load_task_variables", "ray_token_file"]
 
 ENGINE_PORT = 8080
 SERVING_REST_PORT = 8501
@@ -92,6 +93,35 @@ def load_settings(environ: Mapping[str, str] | None = None, *, project: str | No
         ray_address=env.get("PENSTOCK_RAY_ADDRESS") or None,
         ray_token=_ray_token(env, home),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskVariables:
+    """What a job tells each of its processes. Empty outside of jobs.
+
+    task_type: master, chief, worker, ps or evaluator, of `TF_CONFIG`. coordinator: `host:port` where rank 0 listens.
+    rank, size: of the ring of master and workers.
+    """
+
+    task_type: str = ""
+    coordinator: str = ""
+    rank: int = 0
+    size: int = 1
+
+
+def load_task_variables(environ: Mapping[str, str] | None = None) -> TaskVariables:
+    """This process's task in its job. Raises UsageError for variables that cannot be read."""
+    env = os.environ if environ is None else environ
+    try:
+        config = json.loads(env.get("TF_CONFIG") or "{}")
+        return TaskVariables(
+            task_type=str(config.get("task", {}).get("type", "")),
+            coordinator=env.get("JAX_COORDINATOR_ADDRESS", ""),
+            rank=int(env.get("JAX_PROCESS_ID", "0")),
+            size=int(env.get("JAX_NUM_PROCESSES", "1")),
+        )
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"TF_CONFIG, JAX_PROCESS_ID and JAX_NUM_PROCESSES do not name a task: {error}") from None
 
 
 def ray_token_file(home: Path) -> Path:

@@ -73,6 +73,16 @@ class Estimator(ABC):
         return self._config
 
     @property
+    def is_worker(self) -> bool:
+        """Whether another process, the chief, keeps what this training makes."""
+        return False
+
+    @property
+    def weight_column(self) -> str | None:
+        """The column of row weights."""
+        return self._weight_column
+
+    @property
     @abstractmethod
     def params(self) -> dict[str, Any]:
         """The arguments that make the model what it is, as JSON values."""
@@ -188,7 +198,8 @@ class Estimator(ABC):
         model = self.fitted_model(_step_of(checkpoint_path))
         setup = self._setup()
         recipe = _serving_recipe(serving_input_receiver_fn, serving, model.features.raw_schema)
-        base = str(export_dir_base)
+        # Of several processes that train one model, the chief exports it; a worker's export is for its own eyes.
+        base = f"{self.model_dir}/export" if self.is_worker else str(export_dir_base)
         uri = _free_timestamp(base)
         files: dict[str, bytes | Path] = dict(model.body.trainer_files())
         for name, path in (assets_extra or {}).items():

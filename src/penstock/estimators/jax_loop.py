@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from penstock.estimators.loop import Array, Hyperparameters, Program, Rows, TrainLoop, TrainState
 
-__all__ = ["STEPS_PER_CALL", "JaxLoop"]
+__all__ = ["STEPS_PER_CALL", "JaxLoop", "apply_updates", "loss_of"]
 
 STEPS_PER_CALL = 1024
 _PREDICTION_ROWS = 8192
@@ -100,11 +100,11 @@ def _run_steps(
             inputs = tuple(array[picked] for array in inputs)
             labels = labels[picked]
             weights = None if weights is None else weights[picked]
-        gradient_of = jax.value_and_grad(partial(_loss, program), has_aux=True)
+        gradient_of = jax.value_and_grad(partial(loss_of, program), has_aux=True)
         (_, (loss, non_trainable)), gradients = gradient_of(
             trainable, non_trainable, inputs, labels, weights, hyperparameters
         )
-        trainable, optimizer = _update(
+        trainable, optimizer = apply_updates(
             program, trainable, optimizer, gradients, learning_rates[index], hyperparameters[0]
         )
         return trainable, non_trainable, optimizer, losses.at[index].set(loss)
@@ -114,7 +114,7 @@ def _run_steps(
     return tuple(state), losses
 
 
-def _loss(
+def loss_of(
     program: Program, trainable: Any, non_trainable: Any, inputs: Any, labels: Any, weights: Any, hyper: Any
 ) -> Any:
     outputs, non_trainable = program.model.stateless_call(trainable, non_trainable, list(inputs), training=True)
@@ -127,7 +127,7 @@ def _loss(
     return penalized, (loss, non_trainable)
 
 
-def _update(
+def apply_updates(
     program: Program, trainable: Any, optimizer: Any, gradients: Any, learning_rate: Any, weight_decay: Any
 ) -> Any:
     trainable, updated, taken = list(trainable), [], 0

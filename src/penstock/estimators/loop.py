@@ -141,6 +141,12 @@ def make_loop(program: Program) -> TrainLoop:
     """The loop for the backend that Keras runs on. Raises ConfigError for one there is none for."""
     match backend_name():
         case "jax":
+            import jax
+
+            if jax.device_count() > 1:
+                from penstock.estimators.distributed_loop import DistributedJaxLoop
+
+                return DistributedJaxLoop(program)
             from penstock.estimators.jax_loop import JaxLoop
 
             return JaxLoop(program)

@@ -25,6 +25,7 @@ from penstock.estimators.networks import Network
 from penstock.estimators.optimizers import OptimizerChoice, choose_optimizer, describe_optimizer
 from penstock.estimators.programs import CompiledProgram, compiled_program
 from penstock.estimators.progress import make_progress
+from penstock.estimators.ring import join_ring
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.schedules import Schedule
 from penstock.estimators.setup import AnyHead, Setup, check_same, load_setup, pick_samples, save_setup
@@ -103,8 +104,13 @@ class NetworkEstimator(Estimator):
         params: Mapping[str, Any],
         normalizes: bool = True,
     ) -> None:
+        # Before anything else uses JAX: afterwards its processes could not meet any more.
+        self._ring = join_ring()
         super().__init__(
-            feature_columns=feature_columns, model_dir=model_dir, config=config, weight_column=weight_column
+            feature_columns=feature_columns,
+            model_dir=self._ring.own_folder() or model_dir,
+            config=config,
+            weight_column=weight_column,
         )
         for name in ("l1", "l2", "weight_decay"):
             value = getattr(options, name)
@@ -134,6 +140,10 @@ class NetworkEstimator(Estimator):
         self._model: FittedModel | None = None
 
     @property
+    def is_worker(self) -> bool:
+        return self._ring.is_worker
+
+    @property
     def params(self) -> dict[str, Any]:
         return dict(self._params)
 
@@ -160,14 +170,16 @@ class NetworkEstimator(Estimator):
         checkpoint = None
         if setup is not None:
             check_same(self._folder, setup, estimator=type(self).__name__, parameters=self._params)
-            checkpoint = self._checkpoints.latest(notice=_notice)
-            if checkpoint is not None and max_steps is not None and checkpoint.step >= max_steps:
-                _notice(
-                    f"{self.model_dir} is at step {checkpoint.step} already; max_steps={max_steps} leaves nothing to do"
-                )
-                if every:
-                    visit(self.fitted_model(), True)
-                return
+        checkpoint = self._ring.chiefs_checkpoint(
+            lambda: None if setup is None else self._checkpoints.latest(notice=_notice)
+        )
+        if checkpoint is not None and max_steps is not None and checkpoint.step >= max_steps:
+            _notice(
+                f"{self.model_dir} is at step {checkpoint.step} already; max_steps={max_steps} leaves nothing to do"
+            )
+            if every and not self.is_worker:
+                visit(self.fitted_model(), True)
+            return
         examples = self._training_examples(input_fn, setup, steps if max_steps is None else max_steps)
         if setup is None:
             setup = self._fit_setup(examples)
@@ -262,7 +274,13 @@ class NetworkEstimator(Estimator):
         optimizer = self._optimizer(recipe.rate)
         compiled = self._compiled(setup, recipe.rate)
         state = self._recall(
-            ("initial state", setup, compiled, repr(self._params.get("dropout")), repr(self._params.get("dnn_dropout"))),
+            (
+                "initial state",
+                setup,
+                compiled,
+                repr(self._params.get("dropout")),
+                repr(self._params.get("dnn_dropout")),
+            ),
             lambda: self._initial_state(setup, compiled, checkpoint),
         )
         # An input with an end begins anew with each call; one without goes on where the last call stopped.
@@ -346,7 +364,9 @@ class NetworkEstimator(Estimator):
             def show(current: TrainState, is_last: bool) -> None:
                 # Exporters ask the estimator for its newest model.
                 self._model = self._model_of(setup, compiled, current)
-                visit(self._model, is_last)
+                if not self.is_worker:
+                    visit(self._model, is_last)
+                self._ring.wait_for_all()
 
             watchers = Watchers(
                 save=save,
