@@ -88,9 +88,10 @@ class ReplicaHost:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(msgspec.json.encode(told) + b"\n")
-        process.stdin.close()
+        process.stdin.flush()  # and left open: its end tells the replica of this process's
         for line in process.stdout:  # noqa: UP028 - Ray sends into the generator, and a file takes nothing
             yield line
+        process.stdin.close()
         process.wait()
 
 

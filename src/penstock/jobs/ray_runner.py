@@ -1,12 +1,13 @@
 """Runs a job on a Ray cluster: ships plan and packages to its job server, follows log and state, stops it there."""
 
 import hashlib
+import http
 import io
 import sys
 import time
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -100,7 +101,7 @@ class RayRunner:
         working_dir = self._ray.upload(name, archive)
         self._job = f"penstock-{supervisor.record.project}-{supervisor.record.name}-{supervisor.record.marker[:8]}"
         supervisor.enter(JobState.PREPARING, cluster_job=self._job)
-        self._ray.submit(
+        self._patiently(
             submission_id=self._job,
             entrypoint=f"{self._python()} -m penstock.jobs.ray_driver",
             working_dir=working_dir,
@@ -109,6 +110,19 @@ class RayRunner:
             metadata={"penstock_job": supervisor.record.name, "penstock_project": supervisor.record.project},
         )
         supervisor.say(f"Ray job {self._job} at {check_address(supervisor.record.cluster)}")
+
+    def _patiently(self, **submission: Any) -> None:
+        """Submits; a cluster that has just started takes uploads before it takes jobs."""
+        until = time.monotonic() + _STOP_S
+        while True:
+            try:
+                self._ray.submit(**submission)
+                return
+            except ServiceError as error:
+                if error.status != http.HTTPStatus.INTERNAL_SERVER_ERROR or time.monotonic() > until:
+                    raise
+            self._supervisor.watch()
+            time.sleep(_POLL_S)
 
     def _archive(self) -> bytes:
         """Plan and packages as a zip, the same bytes for the same job."""

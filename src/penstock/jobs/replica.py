@@ -1,11 +1,12 @@
 """One replica on a node of a cluster: installs, runs the trainer, says what it says, and leaves nothing behind.
 
 `python -m penstock.jobs.replica` reads a ReplicaRequest from standard input and writes Answers, one JSON object a line.
-When the process that started it ends, however it ends, this one ends the trainer with all that descends from it.
+When its input closes, because the process that started it has ended however it ended, it ends the trainer with all that
+descends from it. It detaches for that: Ray kills the children of its workers, and leaves their grandchildren.
 """
 
-import ctypes
 import os
+import select
 import signal
 import sys
 import time
@@ -27,7 +28,6 @@ from penstock.jobs.redaction import Redactor
 __all__ = ["main"]
 
 _LISTEN_S = 0.25
-_PR_SET_PDEATHSIG = 1
 
 
 class _Stopped(Exception):  # noqa: N818
@@ -36,11 +36,11 @@ class _Stopped(Exception):  # noqa: N818
 
 def main() -> int:
     """Runs one replica; exit status 0 once its end has been told, whatever it was."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Ray's workers may ignore it, and then no child has a status
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     become_subreaper()
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=ReplicaRequest)
     environment = dict(os.environ)
@@ -52,7 +52,7 @@ def main() -> int:
 
     crew = Crew(listen)
     try:
-        _run(crew, request, environment, parent)
+        _run(crew, request, environment)
     except PenstockError as error:
         _say(Answer(failure=clean(str(error)), exit_status=1))
     except _Stopped:
@@ -62,7 +62,7 @@ def main() -> int:
     return 0
 
 
-def _run(crew: Crew, request: ReplicaRequest, environment: Mapping[str, str], parent: int) -> None:
+def _run(crew: Crew, request: ReplicaRequest, environment: Mapping[str, str]) -> None:
     folder = Path(request.folder)
     folder.mkdir(parents=True, exist_ok=True)
     inherited = {**inherited_environment(environment), MARKER_VARIABLE: request.marker}
@@ -70,29 +70,28 @@ def _run(crew: Crew, request: ReplicaRequest, environment: Mapping[str, str], pa
     if runtime is None:
         command = request_installation(request.packages, folder=folder, home=Path(request.home))
         installer = f"{request.task_name}-installation"
-        if _await(crew, Launch(installer, command, inherited, str(folder)), parent) != 0:
+        if _await(crew, Launch(installer, command, inherited, str(folder))) != 0:
             _say(Answer(failure=f"The packages could not be installed for {request.task_name}.", exit_status=1))
             return
         runtime = msgspec.json.decode((folder / "runtime.json").read_bytes(), type=Runtime)
     variables = {**inherited, **request.variables, "PYTHONPATH": os.pathsep.join(runtime.paths)}
     command = [runtime.python, "-P", "-m", request.module, *request.arguments]
-    status = _await(crew, Launch(request.task_name, command, variables, str(folder)), parent)
+    status = _await(crew, Launch(request.task_name, command, variables, str(folder)))
     _say(Answer(task_name=request.task_name, exit_status=status))
 
 
-def _await(crew: Crew, launch: Launch, parent: int) -> int:
+def _await(crew: Crew, launch: Launch) -> int:
     crew.start(launch)
     while launch.task_name not in crew.exits:
         crew.wait(_LISTEN_S)
-        if os.getppid() != parent:
+        if select.select([0], [], [], 0)[0] and not os.read(0, 1):
             raise _Stopped
     return crew.exits[launch.task_name].status
 
 
 def _say(answer: Answer) -> None:
-    with suppress(
-        BrokenPipeError
-    ):  # nobody listens any more; that is noticed elsewhere, and must not stop the clearing up
+    # With nobody listening any more, which is noticed elsewhere, the clearing up still has to go on.
+    with suppress(BrokenPipeError):
         sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
         sys.stdout.buffer.flush()
 
