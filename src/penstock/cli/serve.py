@@ -22,6 +22,8 @@ __all__ = ["serve"]
 @click.option("--max-body-mb", type=click.FloatRange(0.001), default=16, show_default=True, help="Largest request.")
 @click.option("--max-instances", type=click.IntRange(1), default=100_000, show_default=True, help="Rows a request.")
 @click.option("--cors-origin", multiple=True, metavar="ORIGIN", help="Web pages that may ask; * for all. Repeatable.")
+@click.option("--drift-threshold", type=click.FloatRange(0), default=0.2, show_default=True, help="Stability index.")
+@click.option("--drift-webhook", metavar="URL", help="Told by POST when a column starts or stops to drift.")
 @click.option(
     "--access-log-rate",
     type=click.FloatRange(0, 1),
@@ -44,6 +46,8 @@ def serve(
     max_body_mb: float,
     max_instances: int,
     cors_origin: tuple[str, ...],
+    drift_threshold: float,
+    drift_webhook: str | None,
     access_log_rate: float,
 ) -> None:
     """Answer predictions over HTTP: every model of the registry, or one bundle with --model-dir.
@@ -58,6 +62,7 @@ def serve(
     from penstock.errors import UsageError
     from penstock.serving.autoscaler import Scale, parse_scale
     from penstock.serving.catalog import CatalogSource, FolderSource
+    from penstock.serving.drift_alarm import DriftOptions
     from penstock.serving.exposure import read_token_file
     from penstock.serving.limits import Limits
     from penstock.serving.server import Server, ServerOptions
@@ -89,6 +94,7 @@ def serve(
             predict_route=vertex.predict_route if vertex else None,
             health_route=vertex.health_route if vertex else None,
             is_guarded=vertex is not None,
+            drift=DriftOptions(threshold=drift_threshold, webhook=drift_webhook),
             limits=Limits(body_bytes=int(max_body_mb * 1024 * 1024), instances=max_instances),
         ),
         ready=lambda url: click.echo(f"serving on {url}"),

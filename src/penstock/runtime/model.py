@@ -20,11 +20,21 @@ from penstock.runtime.packing import pack_graph
 from penstock.runtime.rows import Row, RowReader
 from penstock.store import blobs
 
-__all__ = ["GRAPH_NAME", "RECIPE_NAME", "SAMPLES_NAME", "LoadedModel", "RowTransform", "load_model"]
+__all__ = [
+    "GRAPH_NAME",
+    "PROFILE_NAME",
+    "RECIPE_NAME",
+    "SAMPLES_NAME",
+    "LoadedModel",
+    "RowTransform",
+    "load_model",
+    "read_file",
+]
 
 GRAPH_NAME = "model.onnx"
 RECIPE_NAME = "recipe.json"
 SAMPLES_NAME = "samples.jsonl"
+PROFILE_NAME = "profile.json"
 
 _SAMPLES = 3
 
@@ -110,11 +120,21 @@ class LoadedModel:
             feed[name] = array[:, None] if rank == 2 and array.ndim == 1 else array
         return self._run(feed)
 
+    @property
+    def takes_matrix(self) -> bool:
+        """Whether rows are numbers only, which the graph takes side by side."""
+        return self._matrix is not None
+
     def predict_rows(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         """`predict` of rows that `self.rows` has read."""
         if self._matrix is None:
             return self.predict(self.rows.batch(rows))
-        return self._run({self._matrix: np.array(rows, dtype=np.float64)})
+        return self.predict_matrix(np.array(rows, dtype=np.float64))
+
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+        """`predict` of numbers `[rows, columns]` in the order of `self.rows.names`, where the model `takes_matrix`."""
+        assert self._matrix is not None
+        return self._run({self._matrix: matrix})
 
     def _run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         try:
@@ -155,15 +175,16 @@ def load_model(uri: str, *, threads: int = 1) -> LoadedModel:
     Raises NotFoundError when there is no bundle, BundleError when it is incomplete, altered or cannot be run here.
     """
     manifest = read_manifest(uri)
-    graph = _checked_file(uri, manifest, GRAPH_NAME)
+    graph = read_file(uri, manifest, GRAPH_NAME)
     recipe = None
     if RECIPE_NAME in manifest.files:
-        recipe = _recipe(uri, manifest, _checked_file(uri, manifest, RECIPE_NAME))
+        recipe = _recipe(uri, manifest, read_file(uri, manifest, RECIPE_NAME))
     samples = _samples(uri, manifest)
     return LoadedModel(uri, manifest, graph=graph, recipe=recipe, samples=samples, threads=threads)
 
 
-def _checked_file(uri: str, manifest: Manifest, name: str) -> bytes:
+def read_file(uri: str, manifest: Manifest, name: str) -> bytes:
+    """A file of a bundle, checked against its digest. Raises BundleError when it is not listed or was altered."""
     if name not in manifest.files:
         raise BundleError(f"the bundle {uri} lists no {name}; expected one, with its digest")
     content = blobs.read_bytes(uri, name)
@@ -194,7 +215,7 @@ def _recipe(uri: str, manifest: Manifest, content: bytes) -> RowTransform:
 def _samples(uri: str, manifest: Manifest) -> list[dict[str, Any]]:
     if SAMPLES_NAME not in manifest.files:
         return []
-    lines = _checked_file(uri, manifest, SAMPLES_NAME).splitlines()[:_SAMPLES]
+    lines = read_file(uri, manifest, SAMPLES_NAME).splitlines()[:_SAMPLES]
     try:
         return [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
     except msgspec.MsgspecError as error:

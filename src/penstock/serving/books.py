@@ -8,7 +8,16 @@ import numpy as np
 from penstock.serving.catalog import ServedVersion
 from penstock.serving.gateway import Exchange
 from penstock.serving.health import PROBES
-from penstock.serving.reports import BATCH_BOUNDS, LATENCY_BOUNDS_S, BatchCell, Load, Report, RequestCell, ShadowCell
+from penstock.serving.reports import (
+    BATCH_BOUNDS,
+    LATENCY_BOUNDS_S,
+    BatchCell,
+    Load,
+    Report,
+    RequestCell,
+    ShadowCell,
+    SketchCell,
+)
 
 __all__ = ["Books"]
 
@@ -49,7 +58,7 @@ class Books:
         """How a shadow's answer compares. Appending is safe between threads."""
         self._shadows.append((model_name, shadow.number, outcome, difference))
 
-    def close(self, *, busy: float, in_flight: int, loaded_versions: int) -> Report:
+    def close(self, *, busy: float, in_flight: int, loaded_versions: int, sketches: list[SketchCell]) -> Report:
         """The report of what was recorded since the last call, and clean books."""
         seconds, self._seconds = self._seconds, {}
         instances, self._instances = self._instances, {}
@@ -68,6 +77,7 @@ class Books:
                 for version, sizes in batches.items()
             ],
             self._shadow_cells(),
+            sketches,
         )
 
     def _shadow_cells(self) -> list[ShadowCell]:

@@ -4,7 +4,7 @@ import socket
 import struct
 import threading
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -17,13 +17,17 @@ __all__ = [
     "Configure",
     "Drain",
     "FromWorker",
-    "MetricsText",
     "Ready",
     "Refresh",
     "ToWorker",
+    "Told",
+    "Topic",
     "UseCatalog",
-    "WantMetrics",
+    "Want",
 ]
+
+Topic = Literal["metrics", "drift"]
+"""What only the parent can tell: Prometheus metrics as text, or a list of `VersionDrift` as JSON."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -56,10 +60,11 @@ class Drain(msgspec.Struct, tag=True, frozen=True):
     linger_s: float
 
 
-class MetricsText(msgspec.Struct, tag=True, frozen=True):
-    """To a worker: the metrics it asked for."""
+class Told(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: what it asked for."""
 
-    text: str
+    topic: Topic
+    content: bytes
 
 
 class Ready(msgspec.Struct, tag=True, frozen=True):
@@ -70,12 +75,14 @@ class Refresh(msgspec.Struct, tag=True, frozen=True):
     """From a worker: send the catalog as it is now, even if it has not changed."""
 
 
-class WantMetrics(msgspec.Struct, tag=True, frozen=True):
-    """From a worker, right after a report: send the metrics of all workers."""
+class Want(msgspec.Struct, tag=True, frozen=True):
+    """From a worker, right after a report: send what all workers have reported of this."""
+
+    topic: Topic
 
 
-ToWorker = Configure | UseCatalog | Drain | MetricsText
-FromWorker = Ready | Refresh | Report | WantMetrics
+ToWorker = Configure | UseCatalog | Drain | Told
+FromWorker = Ready | Refresh | Report | Want
 
 Received = TypeVar("Received")
 

@@ -8,6 +8,7 @@ from itertools import chain
 from time import monotonic, perf_counter
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from penstock.data.columns import ColumnBatch, concatenate
@@ -19,6 +20,7 @@ from penstock.serving.catalog import ServedVersion
 from penstock.serving.gateway import Exchange
 from penstock.serving.limits import Limits
 from penstock.serving.refusals import Code, Refusal, refusal_of
+from penstock.serving.sketches import Sketch
 
 __all__ = ["Ask", "Lane", "Respond"]
 
@@ -71,6 +73,7 @@ class Lane:
         pool: ThreadPoolExecutor,
         post: Callable[[Callable[[], None]], None],
         ran: Callable[[str, int, int], None],
+        sketch: Sketch | None = None,
     ) -> None:
         """pool: where long calls run. post: has a call run in the main loop's thread.
 
@@ -83,6 +86,7 @@ class Lane:
         self._pool = pool
         self._post = post
         self._ran = ran
+        self.sketch = sketch
         self._queue: deque[Ask] = deque()
         self._is_busy = False
         self._row_cost_s = model.row_cost_s
@@ -184,8 +188,18 @@ class Lane:
         asks[0].refuse(asks[0].exchange, refusal_of(error))
 
     def _outputs(self, asks: Sequence[Ask]) -> dict[str, NDArray[Any]]:
+        model, sketch = self.model, self.sketch
         plain = [ask.rows for ask in asks if ask.rows is not None]
-        if len(plain) == len(asks):
-            return self.model.predict_rows(plain[0] if len(plain) == 1 else list(chain.from_iterable(plain)))
-        batches = [ask.batch or self.model.rows.batch(ask.rows or []) for ask in asks]
-        return self.model.predict(concatenate(batches) if len(batches) > 1 else batches[0])
+        if len(plain) == len(asks) and model.takes_matrix:
+            rows = plain[0] if len(plain) == 1 else list(chain.from_iterable(plain))
+            matrix = np.array(rows, dtype=np.float64)
+            outputs = model.predict_matrix(matrix)
+            if sketch is not None:
+                sketch.see_rows(matrix)
+            return outputs
+        batches = [ask.batch or model.rows.batch(ask.rows or []) for ask in asks]
+        batch = concatenate(batches) if len(batches) > 1 else batches[0]
+        outputs = model.predict(batch)
+        if sketch is not None:
+            sketch.see_batch(batch)
+        return outputs

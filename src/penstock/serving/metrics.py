@@ -1,8 +1,9 @@
 """The sums of all workers' reports, in Prometheus' text format. A worker that is gone stays in the sums."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from penstock.serving.drift import VersionDrift
 from penstock.serving.reports import BATCH_BOUNDS, LATENCY_BOUNDS_S, BatchCell, Report, RequestCell, ShadowCell
 
 __all__ = ["Ledger"]
@@ -43,9 +44,9 @@ class Ledger:
             known.requests += shadow.requests
             known.difference += shadow.difference
 
-    def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
-        """The exposition. gauges: name to what it is and its value now."""
-        return "\n".join([*self._lines(gauges), ""])
+    def text(self, gauges: Mapping[str, tuple[str, float]], drift: Sequence[VersionDrift] = ()) -> str:
+        """The exposition. gauges: name to what it is and its value now. drift: of every version."""
+        return "\n".join([*self._lines(gauges), *_drift_lines(drift), ""])
 
     def _lines(self, gauges: Mapping[str, tuple[str, float]]) -> Iterator[str]:
         cells = list(self.requests.values())
@@ -84,6 +85,19 @@ class Ledger:
         for name, (meaning, value) in gauges.items():
             yield from _head(name, "gauge", meaning)
             yield f"{name} {value:g}"
+
+
+def _drift_lines(versions: Sequence[VersionDrift]) -> Iterator[str]:
+    yield from _head("penstock_drift_psi", "gauge", "Population stability index of a column against its training data.")
+    for version in versions:
+        for column in version.columns:
+            labels = _labels(model=version.model, version=version.version, column=column.column)
+            yield f"penstock_drift_psi{labels} {column.psi:.6g}"
+    yield from _head("penstock_drift_js", "gauge", "Jensen-Shannon divergence from the training data, in bits.")
+    for version in versions:
+        for column in version.columns:
+            labels = _labels(model=version.model, version=version.version, column=column.column)
+            yield f"penstock_drift_js{labels} {column.js:.6g}"
 
 
 def _grouped(cells: Iterable[RequestCell]) -> Iterator[tuple[tuple[str, str, int], list[RequestCell]]]:

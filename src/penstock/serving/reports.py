@@ -2,7 +2,17 @@
 
 import msgspec
 
-__all__ = ["BATCH_BOUNDS", "LATENCY_BOUNDS_S", "BatchCell", "Load", "Report", "RequestCell", "ShadowCell"]
+__all__ = [
+    "BATCH_BOUNDS",
+    "LATENCY_BOUNDS_S",
+    "BatchCell",
+    "ColumnSketch",
+    "Load",
+    "Report",
+    "RequestCell",
+    "ShadowCell",
+    "SketchCell",
+]
 
 LATENCY_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -41,6 +51,22 @@ class ShadowCell(msgspec.Struct, array_like=True):
     difference: float
 
 
+class ColumnSketch(msgspec.Struct, array_like=True):
+    """Values of one column by bin. shares: of the training rows; counts: of what was seen; missing values are last."""
+
+    name: str
+    shares: list[float]
+    counts: list[int]
+
+
+class SketchCell(msgspec.Struct, array_like=True):
+    """What one version was asked about."""
+
+    model: str
+    version: int
+    columns: list[ColumnSketch]
+
+
 class Load(msgspec.Struct, array_like=True):
     """How hard a worker works, over the time of the report.
 
@@ -63,3 +89,4 @@ class Report(msgspec.Struct, tag=True):
     requests: list[RequestCell]
     batches: list[BatchCell]
     shadows: list[ShadowCell] = []
+    sketches: list[SketchCell] = []

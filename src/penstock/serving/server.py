@@ -13,10 +13,14 @@ from dataclasses import dataclass, field
 from time import monotonic
 from types import FrameType
 
+import msgspec
+
 from penstock.errors import PenstockError, UsageError
 from penstock.serving.autoscaler import Autoscaler, Scale
 from penstock.serving.catalog import Catalog, CatalogSource
-from penstock.serving.control import Configure, MetricsText, Ready, Refresh, UseCatalog, WantMetrics
+from penstock.serving.control import Configure, Ready, Refresh, Told, UseCatalog, Want
+from penstock.serving.drift import DriftBook
+from penstock.serving.drift_alarm import DriftAlarm, DriftOptions
 from penstock.serving.exposure import require_token
 from penstock.serving.limits import Limits
 from penstock.serving.metrics import Ledger
@@ -29,6 +33,7 @@ _BACKLOG = 4096
 _LOOK_EVERY_S = 0.25
 _STOP_WITHIN_S = 30.0
 _LINGER_S = 2.0
+_DRIFT_EVERY_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +58,7 @@ class ServerOptions:
     predict_route: str | None = None
     health_route: str | None = None
     is_guarded: bool = False
+    drift: DriftOptions = field(default_factory=DriftOptions)
     limits: Limits = field(default_factory=Limits)
 
 
@@ -68,6 +74,9 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._autoscaler = Autoscaler(options.scale, now=monotonic())
         self._ledger = Ledger()
+        self._drift = DriftBook(window_s=options.drift.window_s, threshold=options.drift.threshold)
+        self._alarm = DriftAlarm(options.drift.webhook) if options.drift.webhook else None
+        self._next_drift_look = 0.0
         self._source: CatalogSource | None = None
         self._catalog: Catalog | None = None
         self._is_stopping = False
@@ -103,6 +112,7 @@ class Server:
                 self._wait(_LOOK_EVERY_S)
                 self._follow_catalog()
                 self._scale()
+                self._look_for_drift()
         finally:
             self._is_stopping = True
             self._pool.stop(within_s=_STOP_WITHIN_S, each=self._wait)
@@ -150,13 +160,24 @@ class Server:
                     worker.send(UseCatalog(self._catalog))
             case Report() as report:
                 self._ledger.add(report)
-            case WantMetrics():
-                worker.send(MetricsText(self._metrics()))
+                for cell in report.sketches:
+                    self._drift.add(cell, now=monotonic())
+            case Want(topic="metrics"):
+                worker.send(Told("metrics", self._metrics().encode()))
+            case Want(topic="drift"):
+                worker.send(Told("drift", msgspec.json.encode(self._drift.look(now=monotonic()))))
+
+    def _look_for_drift(self) -> None:
+        """Tells the webhook, where there is one."""
+        if self._alarm is not None and monotonic() >= self._next_drift_look:
+            self._next_drift_look = monotonic() + _DRIFT_EVERY_S
+            self._alarm.look(self._drift.look(now=monotonic()))
 
     def _metrics(self) -> str:
         loads = self._pool.loads
         self._ledger.workers_started = self._pool.started
         self._ledger.workers_lost = self._pool.lost
+        drift = self._drift.look(now=monotonic())
         return self._ledger.text(
             {
                 "penstock_workers": ("Worker processes that serve.", len(loads)),
@@ -170,7 +191,8 @@ class Server:
                     max((load.loaded_versions for load in loads), default=0),
                 ),
                 "penstock_models": ("Models in the catalog.", len(self._catalog.models) if self._catalog else 0),
-            }
+            },
+            drift,
         )
 
     def _follow_catalog(self) -> None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from time import monotonic
 
 from penstock.errors import PenstockError, did_you_mean
-from penstock.runtime.model import LoadedModel, load_model
+from penstock.runtime.model import PROFILE_NAME, LoadedModel, load_model, read_file
 from penstock.serving.catalog import Catalog, ServedModel, ServedVersion
 from penstock.serving.lanes import Lane
 from penstock.serving.limits import Limits
 from penstock.serving.refusals import Code, Refusal
+from penstock.serving.reports import SketchCell
+from penstock.serving.sketches import Sketch, references_of
 
 __all__ = ["Service", "Target", "Then"]
 
@@ -98,6 +100,14 @@ class Service:
     def loaded_versions(self) -> int:
         return len(self._lanes)
 
+    def sketches(self) -> list[SketchCell]:
+        """What the loaded versions were asked about since the last call."""
+        return [
+            SketchCell(lane.model_name, lane.version.number, columns)
+            for lane in self._lanes.values()
+            if lane.sketch is not None and (columns := lane.sketch.collect())
+        ]
+
     @property
     def model_names(self) -> list[str]:
         return list(self._models)
@@ -181,16 +191,20 @@ class Service:
 
     def _load(self, model_name: str, version: ServedVersion) -> None:
         """In the loader's thread."""
+        sketch = None
         try:
             loaded: LoadedModel | Refusal = load_model(version.bundle_uri)
-        except PenstockError as error:
-            loaded = Refusal(Code.UNAVAILABLE, f"version {version.number} of {model_name} cannot be loaded: {error}")
+            if isinstance(loaded, LoadedModel):
+                sketch = _sketch(loaded)
         except Exception as error:
-            _log.exception("version %s of %s cannot be loaded", version.number, model_name)
+            if not isinstance(error, PenstockError):
+                _log.exception("version %s of %s cannot be loaded", version.number, model_name)
             loaded = Refusal(Code.UNAVAILABLE, f"version {version.number} of {model_name} cannot be loaded: {error}")
-        self._post(lambda: self._take(model_name, version, loaded))
+        self._post(lambda: self._take(model_name, version, loaded, sketch))
 
-    def _take(self, model_name: str, version: ServedVersion, loaded: LoadedModel | Refusal) -> None:
+    def _take(
+        self, model_name: str, version: ServedVersion, loaded: LoadedModel | Refusal, sketch: Sketch | None
+    ) -> None:
         waiting = self._loading.pop(version.id)
         if isinstance(loaded, Refusal):
             _log.warning("%s", loaded.message)
@@ -207,6 +221,7 @@ class Service:
             pool=self._runners,
             post=self._post,
             ran=self._ran,
+            sketch=sketch,
         )
         model = self._models.get(model_name)
         if model is not None and any(known.id == version.id for known in model.versions):
@@ -216,3 +231,15 @@ class Service:
         self._asked.add(lane)
         for then in waiting:
             then(lane)
+
+
+def _sketch(model: LoadedModel) -> Sketch | None:
+    """Counts of what the model is asked about; None where the bundle has no profile to compare them with."""
+    if PROFILE_NAME not in model.manifest.files:
+        return None
+    # Here, because a bundle without a profile does not need it.
+    from penstock.data.profile import TableProfile
+
+    profile = TableProfile.from_json(read_file(model.uri, model.manifest, PROFILE_NAME))
+    references = references_of(model.manifest, profile)
+    return Sketch(references, model.rows.names) if references else None

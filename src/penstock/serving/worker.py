@@ -13,17 +13,7 @@ from types import FrameType
 from penstock.serving.access import Access
 from penstock.serving.access_log import AccessLog
 from penstock.serving.books import Books
-from penstock.serving.control import (
-    Channel,
-    Configure,
-    Drain,
-    MetricsText,
-    Ready,
-    Refresh,
-    ToWorker,
-    UseCatalog,
-    WantMetrics,
-)
+from penstock.serving.control import Channel, Configure, Drain, Ready, Refresh, Told, Topic, ToWorker, UseCatalog, Want
 from penstock.serving.cors import Cors
 from penstock.serving.documents import Documents
 from penstock.serving.gateway import Exchange, Gateway
@@ -56,7 +46,7 @@ class Worker:
             ran=self._books.batch,
             compared=self._books.compared,
         )
-        self._monitoring = Monitoring(want=self._want_metrics)
+        self._monitoring = Monitoring(self._service, want=self._want)
         cors = Cors(settings.cors_origins)
         protocols = (
             VertexContainer(self._service, predict_route=settings.predict_route, health_route=settings.health_route),
@@ -112,12 +102,13 @@ class Worker:
                 busy=self._loop.busy(),
                 in_flight=self._gateway.in_flight,
                 loaded_versions=self._service.loaded_versions,
+                sketches=self._service.sketches(),
             )
         )
 
-    def _want_metrics(self) -> None:
+    def _want(self, topic: Topic) -> None:
         self._report()
-        self._channel.send(WantMetrics())
+        self._channel.send(Want(topic))
 
     def _follow_parent(self) -> None:
         while (message := self._channel.receive()) is not None:
@@ -132,8 +123,8 @@ class Worker:
             case Drain():
                 self._gateway.drain()
                 self._stop_at = monotonic() + message.linger_s
-            case MetricsText():
-                self._monitoring.tell(message.text)
+            case Told():
+                self._monitoring.tell(message.topic, message.content)
 
     def _start_serving(self) -> None:
         if not self._is_serving:
