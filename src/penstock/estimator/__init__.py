@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.estimator import export, inputs
 
 if TYPE_CHECKING:
+    from penstock.estimators.boosted_trees import BoostedTreesClassifier, BoostedTreesRegressor
     from penstock.estimators.dnn import DNNClassifier, DNNRegressor
     from penstock.estimators.estimator import Estimator
     from penstock.estimators.keras_model import KerasClassifier, KerasRegressor
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BestExporter",
+    "BoostedTreesClassifier",
+    "BoostedTreesRegressor",
     "DNNClassifier",
     "DNNLinearCombinedClassifier",
     "DNNLinearCombinedRegressor",
@@ -43,6 +46,8 @@ __all__ = [
 
 _HOMES = {
     "BestExporter": "penstock.training.exporters",
+    "BoostedTreesClassifier": "penstock.estimators.boosted_trees",
+    "BoostedTreesRegressor": "penstock.estimators.boosted_trees",
     "DNNClassifier": "penstock.estimators.dnn",
     "DNNLinearCombinedClassifier": "penstock.estimators.wide_deep",
     "DNNLinearCombinedRegressor": "penstock.estimators.wide_deep",

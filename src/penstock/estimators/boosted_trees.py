@@ -1,0 +1,514 @@
+"""`BoostedTreesRegressor` and `BoostedTreesClassifier`: gradient-boosted decision trees on LightGBM."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+
+from penstock.errors import ConfigError, PreconditionError, TrainingError
+from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
+from penstock.estimators.classification_heads import fit_classification_head
+from penstock.estimators.estimator import Estimator, InputFn, Visit
+from penstock.estimators.examples import Examples
+from penstock.estimators.fitted_model import FittedModel
+from penstock.estimators.preparation import (
+    FitHead,
+    class_factors,
+    fit_columns,
+    notice,
+    training_examples,
+)
+from penstock.estimators.progress import make_progress
+from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
+from penstock.estimators.run_config import RunConfig
+from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
+from penstock.estimators.table_input import split_rows
+from penstock.estimators.trees_body import TreesBody, tree_features, tree_matrix
+from penstock.features.column import FeatureColumn
+from penstock.settings import load_settings
+
+__all__ = ["BoostedTreesClassifier", "BoostedTreesRegressor"]
+
+_OPEN_ENDED_TREES = 3000
+_PATIENCE = 100
+_VALIDATION_SHARE = 0.1
+_MOST_VALIDATION_ROWS = 50_000
+
+_OBJECTIVES: dict[str, str] = {
+    "mean_squared_error": "regression",
+    "mean_absolute_error": "regression_l1",
+    "huber": "huber",
+    "quantile": "quantile",
+    "poisson": "poisson",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeOptions:
+    """How trees are grown, in LightGBM's meaning. n_trees: None stops early on held-out rows."""
+
+    n_trees: int | None
+    max_depth: int
+    num_leaves: int
+    learning_rate: float
+    l1: float
+    l2: float
+    tree_complexity: float
+    min_node_weight: float
+    min_rows_per_leaf: int
+    feature_fraction: float
+    early_stopping: bool | None
+    class_weight: Mapping[str, float] | str | None
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_trees", 1), ("num_leaves", 2), ("min_rows_per_leaf", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} is {value}; expected at least {least}")
+        for name in ("l1", "l2", "tree_complexity", "min_node_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected a number of at least 0")
+        if not 0.0 < self.learning_rate <= 1.0:
+            raise ConfigError(f"learning_rate is {self.learning_rate}; expected a number above 0 and at most 1")
+        if not 0.0 < self.feature_fraction <= 1.0:
+            raise ConfigError(f"feature_fraction is {self.feature_fraction}; expected a share above 0")
+
+
+class _BoostedTrees(Estimator):
+    """What both have in common. A step is a tree (for several classes, a tree each)."""
+
+    def __init__(
+        self,
+        *,
+        feature_columns: Sequence[FeatureColumn] | None,
+        model_dir: str | Path | None,
+        config: RunConfig | None,
+        weight_column: Any,
+        fit_head: FitHead,
+        objective: Mapping[str, Any],
+        options: TreeOptions,
+        params: Mapping[str, Any],
+    ) -> None:
+        super().__init__(
+            feature_columns=feature_columns, model_dir=model_dir, config=config, weight_column=weight_column
+        )
+        self._fit_head = fit_head
+        self._objective = dict(objective)
+        self._options = options
+        self._params = {
+            **params,
+            "feature_columns": None if feature_columns is None else [column.name for column in feature_columns],
+            "weight_column": self._weight_column,
+            "n_trees": options.n_trees,
+            "max_depth": options.max_depth,
+            "num_leaves": options.num_leaves,
+            "learning_rate": options.learning_rate,
+            "l1_regularization": options.l1,
+            "l2_regularization": options.l2,
+            "tree_complexity": options.tree_complexity,
+            "min_node_weight": options.min_node_weight,
+            "min_rows_per_leaf": options.min_rows_per_leaf,
+            "feature_fraction": options.feature_fraction,
+            "early_stopping": options.early_stopping,
+            "class_weight": options.class_weight,
+            "seed": self._config.seed,
+        }
+        self._checkpoints = CheckpointFolder(self._folder, keep=self._config.keep_checkpoint_max)
+        self._model: FittedModel | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self._params)
+
+    def latest_checkpoint(self) -> str | None:
+        steps = self._checkpoints.steps()
+        return str(self._folder / f"checkpoint-{steps[-1]}") if steps else None
+
+    def feature_importances(self) -> dict[str, float]:
+        """Share of the total gain of the splits on each feature, by feature, largest first."""
+        body = self.fitted_model().body
+        assert isinstance(body, TreesBody)
+        return dict(sorted(body.importances().items(), key=lambda item: -item[1]))
+
+    def fitted_model(self, step: int | None = None) -> FittedModel:
+        if self._model is not None and step in (None, self._model.step):
+            return self._model
+        setup = self._setup()
+        check_same(self._folder, setup, estimator=type(self).__name__, parameters=self._params)
+        checkpoint = self._checkpoints.latest(notice=notice) if step is None else self._checkpoints.load(step)
+        if checkpoint is None:
+            raise PreconditionError(f"nothing is trained in {self.model_dir!r} yet; call train first")
+        self._model = self._model_of(setup, _text_of(checkpoint, "best"), checkpoint.step)
+        return self._model
+
+    def train_with_visits(
+        self,
+        input_fn: InputFn,
+        *,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        every: int = 0,
+        visit: Visit = lambda _model, _is_last: None,
+    ) -> None:
+        setup = load_setup(self._folder)
+        checkpoint = None
+        if setup is not None:
+            check_same(self._folder, setup, estimator=type(self).__name__, parameters=self._params)
+            checkpoint = self._checkpoints.latest(notice=notice)
+        done = 0 if checkpoint is None else checkpoint.step
+        wanted = [limit for limit in (self._options.n_trees, max_steps, steps and done + steps) if limit]
+        total = min(wanted) if wanted else None
+        if checkpoint is not None and total is not None and done >= total:
+            notice(f"{self.model_dir} has {done} trees already, of {total}; nothing is left to do")
+            if every:
+                visit(self.fitted_model(), True)
+            return
+        examples = training_examples(self, input_fn, setup)
+        if setup is None:
+            setup = self._fit_setup(examples)
+        held_out = None
+        if total is None if self._options.early_stopping is None else self._options.early_stopping:
+            share = min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / examples.features.rows)
+            kept, held = split_rows(examples.features.rows, share, seed=self._config.seed)
+            examples, held_out = examples.take(kept), examples.take(held)
+        self._grow(examples, held_out, setup, checkpoint, total or _OPEN_ENDED_TREES, every, visit)
+
+    def _fit_setup(self, examples: Examples) -> Setup:
+        assert examples.labels is not None
+        counted = slice(None) if examples.weights is None else examples.weights > 0
+        head = self._fit_head(examples.labels[counted], examples.label)
+        features = fit_columns(self._columns, examples)
+        setup = Setup(
+            estimator=type(self).__name__,
+            parameters=self._params,
+            features=features,
+            head=head,
+            weight_column=self._weight_column,
+            ignored=tuple(name for name in examples.features.schema.names if name not in features.raw_schema.names),
+            rows=examples.features.rows,
+            data_digest=examples.data_digest,
+        )
+        samples = pick_samples(examples.features, features.raw_schema, seed=self._config.seed)
+        save_setup(self._folder, setup, samples)
+        return setup
+
+    def _grow(
+        self,
+        examples: Examples,
+        held_out: Examples | None,
+        setup: Setup,
+        checkpoint: Checkpoint | None,
+        total: int,
+        every: int,
+        visit: Visit,
+    ) -> None:
+        from penstock.estimators.summaries import SummaryWriter
+
+        parameters = self._parameters(setup)
+        rows = self._dataset(setup, examples, parameters)
+        validation = [] if held_out is None else [self._dataset(setup, held_out, parameters, reference=rows)]
+        done = 0 if checkpoint is None else checkpoint.step
+        before = None if checkpoint is None else lightgbm.Booster(model_str=_text_of(checkpoint, "model"))
+        growing = _Growing(self, setup, total=total, every=every, visit=visit, looks=_Looks(checkpoint))
+        title = f"growing {type(self).__name__}"
+        with (
+            SummaryWriter(self._folder, first_step=done) as writer,
+            make_progress(title, show=self._config.show_progress, first=done, total=total) as progress,
+        ):
+            if done == 0:
+                writer.hyperparameters({"estimator": type(self).__name__, **self._params})
+
+            def after_tree(env: Any) -> None:
+                loss = env.evaluation_result_list[0][2] if env.evaluation_result_list else float("nan")
+                step = env.model.current_iteration()
+                if np.isfinite(loss) and step % self._config.save_summary_steps == 0:
+                    writer.scalars({"held_out_loss": loss * setup.head.loss_scale}, step)
+                progress.update(step, loss)
+                growing.after_tree(env.model, step, loss)
+
+            booster = lightgbm.train(
+                parameters,
+                rows,
+                num_boost_round=total - done,
+                valid_sets=validation,
+                init_model=before,
+                callbacks=[after_tree],
+            )
+        growing.finish(booster)
+
+    def keep(self, setup: Setup, booster: Any, step: int, looks: "_Looks") -> FittedModel:
+        """Saves a checkpoint and returns its model: the trees that did best on held-out rows, or all."""
+        best = _text(booster, looks.best_step or step)
+        arrays = {
+            "model": np.frombuffer(_text(booster, step).encode(), np.uint8),
+            "best": np.frombuffer(best.encode(), np.uint8),
+        }
+        self._checkpoints.save(Checkpoint(step, arrays, looks.facts()))
+        self._model = self._model_of(setup, best, step)
+        return self._model
+
+    def _dataset(self, setup: Setup, examples: Examples, parameters: Mapping[str, Any], reference: Any = None) -> Any:
+        assert examples.labels is not None
+        features = tree_features(setup.features)
+        blocks = features.blocks
+        _refuse_what_cannot_fit(examples.features.rows, sum(block.width for block in blocks))
+        labels = setup.head.encode(examples.labels)
+        factors = class_factors(setup.head, labels, self._options.class_weight)
+        weights = examples.weights
+        if factors is not None:
+            weights = factors if weights is None else weights * factors
+        categorical, place = [], 0
+        for block in blocks:
+            if block.kind == "ids":
+                categorical.append(place)
+            place += block.width
+        return lightgbm.Dataset(
+            tree_matrix(blocks, features.encode(examples.features)),
+            labels.reshape(len(labels)),
+            weight=weights,
+            categorical_feature=categorical,
+            reference=reference,
+            params=dict(parameters),
+            free_raw_data=False,
+        )
+
+    def _parameters(self, setup: Setup) -> dict[str, Any]:
+        options = self._options
+        objective = dict(self._objective)
+        if setup.head.classes:
+            count = len(setup.head.classes)
+            objective = {"objective": "binary"} if count == 2 else {"objective": "multiclass", "num_class": count}
+        return {
+            **objective,
+            "num_leaves": options.num_leaves,
+            "max_depth": options.max_depth,
+            "learning_rate": options.learning_rate,
+            "lambda_l1": options.l1,
+            "lambda_l2": options.l2,
+            "min_gain_to_split": options.tree_complexity,
+            "min_sum_hessian_in_leaf": options.min_node_weight,
+            "min_data_in_leaf": options.min_rows_per_leaf,
+            "feature_fraction": options.feature_fraction,
+            "seed": self._config.seed,
+            "deterministic": True,
+            "force_col_wise": True,
+            "num_threads": load_settings().threads,
+            "verbosity": -1,
+        }
+
+    def _model_of(self, setup: Setup, model: str, step: int) -> FittedModel:
+        features = tree_features(setup.features)
+        return FittedModel(features, TreesBody(features.blocks, model), setup.head, step, self._folder)
+
+
+class BoostedTreesRegressor(_BoostedTrees):
+    """Predicts numbers with boosted trees.
+
+    feature_columns: None for automatic ones; categorical columns are split as such, numbers need no scaling, missing
+    values need no filling. n_trees: None grows trees until rows held out get no better (at most 3,000), and keeps the
+    best number. num_leaves, max_depth (-1 for none), min_rows_per_leaf: bounds of a tree. tree_complexity: least gain
+    of a split. loss: as in `DNNRegressor`.
+    """
+
+    def __init__(
+        self,
+        feature_columns: Sequence[FeatureColumn] | None = None,
+        n_batches_per_layer: int | None = None,
+        model_dir: str | Path | None = None,
+        label_dimension: int = 1,
+        weight_column: Any = None,
+        n_trees: int | None = None,
+        max_depth: int = -1,
+        learning_rate: float = 0.05,
+        l1_regularization: float = 0.0,
+        l2_regularization: float = 0.0,
+        tree_complexity: float = 0.0,
+        min_node_weight: float = 1e-3,
+        config: RunConfig | None = None,
+        *,
+        num_leaves: int = 31,
+        min_rows_per_leaf: int = 20,
+        feature_fraction: float = 1.0,
+        loss: RegressionLoss = "mean_squared_error",
+        huber_delta: float = 1.0,
+        quantile: float = 0.5,
+        early_stopping: bool | None = None,
+    ) -> None:
+        if label_dimension != 1:
+            raise ConfigError(f"label_dimension is {label_dimension}; boosted trees predict one number a row")
+        if loss not in _OBJECTIVES:
+            raise ConfigError(f"loss is {loss!r}; expected one of {', '.join(_OBJECTIVES)}")
+        super().__init__(
+            feature_columns=feature_columns,
+            model_dir=model_dir,
+            config=config,
+            weight_column=weight_column,
+            fit_head=lambda labels, label: fit_regression_head(
+                labels, label=label, loss=loss, delta=huber_delta, quantile=quantile
+            ),
+            objective={
+                "objective": _OBJECTIVES[loss],
+                **({"alpha": quantile} if loss == "quantile" else {}),
+                **({"alpha": huber_delta} if loss == "huber" else {}),
+            },
+            options=TreeOptions(
+                n_trees=n_trees,
+                max_depth=max_depth,
+                num_leaves=num_leaves,
+                learning_rate=learning_rate,
+                l1=l1_regularization,
+                l2=l2_regularization,
+                tree_complexity=tree_complexity,
+                min_node_weight=min_node_weight,
+                min_rows_per_leaf=min_rows_per_leaf,
+                feature_fraction=feature_fraction,
+                early_stopping=early_stopping,
+                class_weight=None,
+            ),
+            params={"loss": loss, "huber_delta": huber_delta, "quantile": quantile},
+        )
+
+
+class BoostedTreesClassifier(_BoostedTrees):
+    """Predicts classes with boosted trees; arguments as in `BoostedTreesRegressor` and `DNNClassifier`."""
+
+    def __init__(
+        self,
+        feature_columns: Sequence[FeatureColumn] | None = None,
+        n_batches_per_layer: int | None = None,
+        model_dir: str | Path | None = None,
+        n_classes: int | None = None,
+        weight_column: Any = None,
+        label_vocabulary: Sequence[str] | None = None,
+        n_trees: int | None = None,
+        max_depth: int = -1,
+        learning_rate: float = 0.05,
+        l1_regularization: float = 0.0,
+        l2_regularization: float = 0.0,
+        tree_complexity: float = 0.0,
+        min_node_weight: float = 1e-3,
+        config: RunConfig | None = None,
+        *,
+        num_leaves: int = 31,
+        min_rows_per_leaf: int = 20,
+        feature_fraction: float = 1.0,
+        class_weight: Mapping[str, float] | str | None = None,
+        early_stopping: bool | None = None,
+    ) -> None:
+        super().__init__(
+            feature_columns=feature_columns,
+            model_dir=model_dir,
+            config=config,
+            weight_column=weight_column,
+            fit_head=lambda labels, label: fit_classification_head(
+                labels, label=label, n_classes=n_classes, label_vocabulary=label_vocabulary
+            ),
+            objective={},
+            options=TreeOptions(
+                n_trees=n_trees,
+                max_depth=max_depth,
+                num_leaves=num_leaves,
+                learning_rate=learning_rate,
+                l1=l1_regularization,
+                l2=l2_regularization,
+                tree_complexity=tree_complexity,
+                min_node_weight=min_node_weight,
+                min_rows_per_leaf=min_rows_per_leaf,
+                feature_fraction=feature_fraction,
+                early_stopping=early_stopping,
+                class_weight=class_weight,
+            ),
+            params={
+                "n_classes": n_classes,
+                "label_vocabulary": None if label_vocabulary is None else list(label_vocabulary),
+            },
+        )
+
+
+class _Growing:
+    """What happens after each tree: saving, visits, the end."""
+
+    def __init__(
+        self, estimator: _BoostedTrees, setup: Setup, *, total: int, every: int, visit: Visit, looks: "_Looks"
+    ) -> None:
+        self._estimator = estimator
+        self._setup = setup
+        self._total = total
+        self._every = every
+        self._visit = visit
+        self._looks = looks
+        self._saved_at = time.monotonic()
+        self._visited = 0
+
+    def after_tree(self, booster: Any, step: int, loss: float) -> None:
+        """Raises what ends `lightgbm.train` where held-out rows have got no better for a hundred trees."""
+        try:
+            if np.isfinite(loss):
+                self._looks.look(loss, step)
+            if self._looks.waited(step) >= _PATIENCE:
+                raise lightgbm.callback.EarlyStopException(step - 1, [])
+            config = self._estimator.config
+            due = time.monotonic() - self._saved_at >= config.save_checkpoints_secs
+            if config.save_checkpoints_steps:
+                due = step % config.save_checkpoints_steps == 0
+            is_visit = bool(self._every) and step % self._every == 0 and step < self._total
+            if is_visit or due:
+                model = self._estimator.keep(self._setup, booster, step, self._looks)
+                self._saved_at = time.monotonic()
+                if is_visit:
+                    self._visit(model, False)
+        except KeyboardInterrupt:
+            self._estimator.keep(self._setup, booster, step, self._looks)
+            notice(f"stopped at tree {step}; the same call goes on from there")
+            raise
+
+    def finish(self, booster: Any) -> None:
+        model = self._estimator.keep(self._setup, booster, booster.current_iteration(), self._looks)
+        if self._every:
+            self._visit(model, True)
+
+
+class _Looks:
+    """The loss on held-out rows: its best value, and after how many trees."""
+
+    def __init__(self, checkpoint: Checkpoint | None) -> None:
+        facts = {} if checkpoint is None else checkpoint.facts
+        self.best_step = int(facts.get("best_step", 0))
+        self._best = float(facts.get("best_value", np.inf))
+
+    def look(self, value: float, step: int) -> None:
+        if value < self._best:
+            self._best, self.best_step = float(value), step
+
+    def waited(self, step: int) -> int:
+        return step - self.best_step if self.best_step else 0
+
+    def facts(self) -> dict[str, float | int]:
+        return {"best_step": self.best_step, "best_value": self._best} if self.best_step else {}
+
+
+def _text(booster: Any, trees: int) -> str:
+    return str(booster.model_to_string(num_iteration=trees))
+
+
+def _text_of(checkpoint: Checkpoint, name: str) -> str:
+    return bytes(checkpoint.arrays[name]).decode()
+
+
+def _refuse_what_cannot_fit(rows: int, features: int) -> None:
+    """LightGBM holds the values it bins and a byte a bin."""
+    needed = rows * features * 5
+    try:
+        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return
+    if needed > available:
+        raise TrainingError(
+            f"growing trees on {rows:,} rows of {features} features needs {needed / 1e9:.1f} GB of memory and "
+            f"{available / 1e9:.1f} GB are free; use a network, which reads in batches, or fewer rows"
+        )

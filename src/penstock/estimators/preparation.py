@@ -1,0 +1,74 @@
+"""What every canned estimator does before its first step: reads labelled rows, fits columns, weighs classes."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.errors import ConfigError, DataError
+from penstock.estimators.estimator import Estimator, InputFn
+from penstock.estimators.examples import Examples, read_examples
+from penstock.estimators.setup import AnyHead, Setup
+from penstock.features.automatic import automatic_columns
+from penstock.features.column import FeatureColumn
+from penstock.features.fitted import FittedFeatures, fit_features
+from penstock.features.statistics import gather_statistics
+
+__all__ = ["FitHead", "class_factors", "fit_columns", "notice", "training_examples"]
+
+FitHead = Callable[[NDArray[Any], str], AnyHead]
+"""The head for raw labels and the label's name."""
+
+
+def training_examples(
+    estimator: Estimator, input_fn: InputFn, setup: Setup | None, most_batches: int | None = None
+) -> Examples:
+    """Labelled rows: with the columns of the setup where there is one, else with all there are."""
+    if setup is not None:
+        return estimator.read_examples(input_fn, most_batches)
+    examples = read_examples(input_fn, most_batches=most_batches)
+    if examples.labels is None:
+        raise DataError("the input has no labels; training needs a pair (features, labels)")
+    if examples.features.rows == 0:
+        raise DataError("the input has no rows; training needs at least one")
+    return examples.weighted_by(estimator.weight_column)
+
+
+def fit_columns(columns: Sequence[FeatureColumn] | None, examples: Examples) -> FittedFeatures:
+    """The feature columns fitted to the rows; None chooses them, and says what is left out."""
+    statistics = gather_statistics([examples.features])
+    if columns is None:
+        chosen = automatic_columns(statistics, label=examples.label)
+        for message in chosen.notices:
+            notice(message)
+        columns = chosen.columns
+    return fit_features(columns, statistics)
+
+
+def class_factors(
+    head: AnyHead, labels: NDArray[Any], class_weight: Mapping[str, float] | str | None
+) -> NDArray[np.float32] | None:
+    """What each row counts by its class, `[rows]`; None for all alike. labels: class ids."""
+    if class_weight is None:
+        return None
+    if not head.classes:
+        raise ConfigError("class_weight is for classifiers; give a regressor row weights with weight_column")
+    if class_weight == "balanced":
+        counts = np.bincount(labels, minlength=len(head.classes)).clip(1)
+        factors = len(labels) / (len(head.classes) * counts)
+        return np.asarray(factors[labels], dtype=np.float32)
+    if isinstance(class_weight, str):
+        raise ConfigError(f"class_weight is {class_weight!r}; expected 'balanced' or a weight by class name")
+    unknown = sorted(set(map(str, class_weight)) - set(head.classes))
+    if unknown:
+        raise ConfigError(f"class_weight names {unknown[0]!r}; the classes are {', '.join(head.classes)}")
+    named = {str(name): float(value) for name, value in class_weight.items()}
+    factors = np.array([named.get(name, 1.0) for name in head.classes])
+    return np.asarray(factors[labels], dtype=np.float32)
+
+
+def notice(message: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(f"{message}\n")

@@ -1,0 +1,94 @@
+"""Boosted trees between blocks and head: LightGBM trains and answers, `TreeEnsemble` serves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import lightgbm
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.estimators.fitted_model import Body
+from penstock.estimators.trees import emit_trees, nodes_of
+from penstock.export.graph import GraphBuilder
+from penstock.features.block import Block
+from penstock.features.fitted import FittedFeatures
+from penstock.features.numeric import FittedNumeric
+
+__all__ = ["TreesBody", "tree_features", "tree_matrix"]
+
+MODEL_NAME = "model.lgb.txt"
+
+_LARGEST = 3e38
+
+
+@dataclass(frozen=True)
+class TreesBody:
+    """model: LightGBM's own text. trees_used: iterations that count."""
+
+    blocks: tuple[Block, ...]
+    model: str
+
+    def outputs(self, encoded: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        matrix = tree_matrix(self.blocks, encoded)
+        scores = np.asarray(self._booster.predict(matrix, raw_score=True), dtype=np.float32)
+        return scores.reshape(len(matrix), -1)
+
+    def emit(self, graph: GraphBuilder, blocks: Mapping[str, str]) -> str:
+        columns = []
+        for block in self.blocks:
+            is_dense = block.kind == "dense"
+            columns.append(blocks[block.name] if is_dense else graph.cast(blocks[block.name], _FLOAT))
+        features = columns[0] if len(columns) == 1 else graph.node("Concat", columns, axis=1, hint="features")
+        return emit_trees(graph, nodes_of(self._booster.dump_model()), features)
+
+    def trainer_files(self) -> dict[str, bytes]:
+        return {MODEL_NAME: self.model.encode()}
+
+    def importances(self) -> dict[str, float]:
+        """Share of the total gain of the splits on each feature."""
+        gains = self._booster.feature_importance("gain")
+        total = float(gains.sum()) or 1.0
+        names = [name for block in self.blocks for name in (block.features or (block.name,))]
+        return {name: float(gain) / total for name, gain in zip(names, gains, strict=True)}
+
+    @cached_property
+    def _booster(self) -> Any:
+        return lightgbm.Booster(model_str=self.model)
+
+
+_FLOAT = 1  # onnx.TensorProto.FLOAT
+
+
+def tree_features(features: FittedFeatures) -> FittedFeatures:
+    """The features as trees read them: numbers on their own scale, and missing ones as such.
+
+    Splits do not care about scale; a missing value that stays missing can be sent either way at each split.
+    """
+    columns = [
+        msgspec.structs.replace(
+            column,
+            fill=float("nan") if column.indicator else column.fill,
+            log_unit=0.0,
+            center=0.0,
+            scale=1.0,
+            low=-_LARGEST,
+            high=_LARGEST,
+            indicator=False,
+        )
+        if isinstance(column, FittedNumeric)
+        else column
+        for column in features.columns
+    ]
+    return FittedFeatures(raw_schema=features.raw_schema, columns=tuple(columns))
+
+
+def tree_matrix(blocks: tuple[Block, ...], encoded: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """All blocks side by side, float32 `[rows, features]`; ids as numbers."""
+    return np.concatenate([np.asarray(encoded[block.name], np.float32) for block in blocks], axis=1)
+
+
+def _proves_protocol(body: TreesBody) -> Body:
+    return body
