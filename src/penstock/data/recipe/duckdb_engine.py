@@ -101,7 +101,7 @@ class DuckDBEngine:
     ) -> duckdb.DuckDBPyConnection:
         _verify(tables)
         readable = [path for table in tables.all for path in table.paths]
-        return connect(self._settings, readable=readable, writable=writable, temporary=workspace.path)
+        return connect(self._settings, readable=readable, writable=writable, temporary=workspace.folder())
 
 
 def _relations(tables: RecipeTables, piece: int | None = None) -> tuple[Relation, Mapping[str, Relation]]:

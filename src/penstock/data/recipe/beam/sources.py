@@ -88,7 +88,7 @@ def _read_piece(piece: _Piece) -> Iterator[ColumnBatch]:
     query = f"SELECT {chosen} FROM ({piece.scan.select(is_numbered=True)})"
     try:
         with (
-            connect(piece.settings, readable=piece.paths, temporary=workspace.path) as connection,
+            connect(piece.settings, readable=piece.paths, temporary=workspace.folder()) as connection,
             mapped_errors(f"cannot read {piece.name}"),
         ):
             result = connection.execute(query)
