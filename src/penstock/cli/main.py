@@ -49,6 +49,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("penstock.cli.models:models", "Create, list, describe and delete models."),
     "versions": ("penstock.cli.versions:versions", "Create, list, describe and delete versions of a model."),
     "serve": ("penstock.cli.serve:serve", "Answer predictions over HTTP."),
+    "tokens": ("penstock.cli.tokens:tokens", "Create, list and revoke tokens of prediction servers."),
+    "monitor": ("penstock.cli.monitor:monitor", "How far callers' values have drifted from the training data."),
     "traffic": ("penstock.cli.traffic:traffic", "Split a model's requests between versions, or mirror them to one."),
     "predict": ("penstock.cli.predict:predict", "Ask a prediction service."),
     "tensorboard": ("penstock.cli.tensorboard:tensorboard", "Look at a training in TensorBoard."),

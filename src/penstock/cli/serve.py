@@ -19,6 +19,9 @@ __all__ = ["serve"]
 @click.option("--latency-target-ms", type=click.FloatRange(0.1), default=50, show_default=True, help="For scaling up.")
 @click.option("--idle-after", type=click.FloatRange(1), default=60, show_default=True, help="Seconds until MIN 0.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that callers must send.")
+@click.option("--tokens-file", type=click.Path(path_type=Path), help="Tokens made by penstock tokens create.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM), for https.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM).")
 @click.option("--max-body-mb", type=click.FloatRange(0.001), default=16, show_default=True, help="Largest request.")
 @click.option("--max-instances", type=click.IntRange(1), default=100_000, show_default=True, help="Rows a request.")
 @click.option("--cors-origin", multiple=True, metavar="ORIGIN", help="Web pages that may ask; * for all. Repeatable.")
@@ -43,6 +46,9 @@ def serve(
     latency_target_ms: float,
     idle_after: float,
     token_file: Path | None,
+    tokens_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     max_body_mb: float,
     max_instances: int,
     cors_origin: tuple[str, ...],
@@ -76,6 +82,8 @@ def serve(
         raise UsageError("--model-dir and --model-name go together: the folder of a bundle, and what to call its model")
     if model_dir is not None and only is not None:
         raise UsageError("--model names a model of the registry; with --model-dir, name it with --model-name")
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together")
     minimum, maximum = parse_scale(workers)
     logging.basicConfig(format="penstock: %(message)s", level=logging.INFO)
     server = Server(
@@ -89,6 +97,9 @@ def serve(
                 idle_s=idle_after,
             ),
             token=read_token_file(token_file) if token_file else settings.server_token,
+            tokens_file=tokens_file,
+            tls_certificate=tls_cert,
+            tls_key=tls_key,
             access_log_rate=access_log_rate,
             cors_origins=cors_origin,
             predict_route=vertex.predict_route if vertex else None,

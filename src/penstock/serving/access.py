@@ -1,26 +1,56 @@
-"""Who may ask: those who send the bearer token, where there is one."""
+"""Who may ask what: those who send a token whose grant covers the path, where tokens are asked for."""
 
+import hashlib
 import hmac
+import re
+from collections.abc import Sequence
 
 from penstock.serving.gateway import Exchange
 from penstock.serving.health import PROBES
 from penstock.serving.refusals import Code, Refusal
+from penstock.serving.tokens import Grant, Scope
 
 __all__ = ["Access"]
 
+_MODEL = re.compile(
+    r"/(?:v1/projects/[^/]+/models|v1/models|v2/models|openapi|monitoring/drift)/([^/:]+?)(?:\.json)?(?=[/:]|$)",
+    re.IGNORECASE,
+)
+
 
 class Access:
-    """Admits everyone when there is no token; else those who send it as `Authorization: Bearer TOKEN`."""
+    """Admits everyone while `grants` is None."""
 
-    def __init__(self, token: str | None) -> None:
-        self._expected = None if token is None else token.encode()
+    def __init__(self, grants: Sequence[Grant] | None) -> None:
+        self.grants = grants
 
     def admit(self, exchange: Exchange) -> Refusal | None:
-        """Why a request is not taken, or None. Takes the same time for every wrong token."""
-        if self._expected is None or exchange.path in PROBES or exchange.method == "OPTIONS":
+        """Why a request is not taken, or None. Every known token is compared, and each in constant time."""
+        if self.grants is None or exchange.path in PROBES or exchange.method == "OPTIONS":
             return None
         scheme, _, sent = (exchange.header("authorization") or "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), self._expected):
-            return None
-        missing = "the request has no token" if not sent else "the token is not this server's"
-        return Refusal(Code.UNAUTHENTICATED, f"{missing}; send the header 'Authorization: Bearer TOKEN'")
+        if scheme.lower() != "bearer" or not sent:
+            return _unauthenticated("the request has no token")
+        digest = hashlib.sha256(sent.strip().encode()).hexdigest()
+        found = [grant for grant in self.grants if hmac.compare_digest(grant.sha256, digest)]
+        if not found:
+            return _unauthenticated("this server does not know the token")
+        return _refusal(found[0], exchange)
+
+
+def _refusal(grant: Grant, exchange: Exchange) -> Refusal | None:
+    if "admin" in grant.scopes:
+        return None
+    needed: Scope = "predict" if exchange.method == "POST" else "read"
+    if needed not in grant.scopes:
+        return Refusal(Code.PERMISSION_DENIED, f"the token {grant.name!r} does not have the scope {needed!r}")
+    if grant.models:
+        found = _MODEL.match(exchange.path)
+        if found is None or found[1] not in grant.models:
+            told = ", ".join(grant.models)
+            return Refusal(Code.PERMISSION_DENIED, f"the token {grant.name!r} is for the models {told} only")
+    return None
+
+
+def _unauthenticated(reason: str) -> Refusal:
+    return Refusal(Code.UNAUTHENTICATED, f"{reason}; send the header 'Authorization: Bearer TOKEN'")

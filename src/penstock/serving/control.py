@@ -11,6 +11,7 @@ import msgspec
 from penstock.serving.catalog import Catalog
 from penstock.serving.limits import Limits
 from penstock.serving.reports import Report
+from penstock.serving.tokens import Grant
 
 __all__ = [
     "Channel",
@@ -23,6 +24,7 @@ __all__ = [
     "Told",
     "Topic",
     "UseCatalog",
+    "UseGrants",
     "Want",
 ]
 
@@ -35,23 +37,32 @@ _LENGTH = struct.Struct("<I")
 class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """First to a worker: how to serve.
 
-    token: what callers must send, None for no token.
+    grants: tokens of which callers must send one; None where none is asked for.
     predict_route, health_route: further paths that answer for the only model.
+    tls_certificate, tls_key: PEM files, both or none.
     """
 
     limits: Limits
-    token: str | None
+    grants: tuple[Grant, ...] | None
     access_log_rate: float
     latency_target_s: float
     cors_origins: tuple[str, ...] = ()
     predict_route: str | None = None
     health_route: str | None = None
+    tls_certificate: str | None = None
+    tls_key: str | None = None
 
 
 class UseCatalog(msgspec.Struct, tag=True, frozen=True):
     """To a worker: serve this from now on."""
 
     catalog: Catalog
+
+
+class UseGrants(msgspec.Struct, tag=True, frozen=True):
+    """To a worker: these tokens are good from now on."""
+
+    grants: tuple[Grant, ...]
 
 
 class Drain(msgspec.Struct, tag=True, frozen=True):
@@ -81,7 +92,7 @@ class Want(msgspec.Struct, tag=True, frozen=True):
     topic: Topic
 
 
-ToWorker = Configure | UseCatalog | Drain | Told
+ToWorker = Configure | UseCatalog | UseGrants | Drain | Told
 FromWorker = Ready | Refresh | Report | Want
 
 Received = TypeVar("Received")

@@ -1,11 +1,12 @@
 """Whether others could reach a server, and the token that they then need."""
 
+import ssl
 from ipaddress import ip_address
 from pathlib import Path
 
 from penstock.errors import NotFoundError, UsageError
 
-__all__ = ["is_loopback", "read_token_file", "require_token"]
+__all__ = ["check_tls", "is_loopback", "read_token_file", "require_token"]
 
 
 def is_loopback(host: str) -> bool:
@@ -18,13 +19,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def require_token(host: str, token: str | None) -> None:
+def require_token(host: str, has_token: bool) -> None:
     """Raises UsageError when others could reach the server without a token."""
-    if token is None and not is_loopback(host):
+    if not has_token and not is_loopback(host):
         raise UsageError(
-            f"--host {host} can be reached from other machines, so a token is needed: put one in a file and give "
-            "--token-file FILE, or set PENSTOCK_SERVER_TOKEN"
+            f"--host {host} can be reached from other machines, so a token is needed: make one with "
+            "'penstock tokens create NAME' and give --tokens-file, or give --token-file or set PENSTOCK_SERVER_TOKEN"
         )
+
+
+def check_tls(certificate: Path, key: Path) -> None:
+    """Raises UsageError when these are not a certificate and its key."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{certificate} and {key} are no certificate and key in PEM form: {error}") from error
 
 
 def read_token_file(path: Path) -> str:

@@ -115,12 +115,14 @@ class Gateway:
         body_limit_bytes: int,
         body_timeout_s: float,
         cors: Callable[[Exchange], list[tuple[str, str]]] | None = None,
+        tls: tuple[str | None, str | None] = (None, None),
         connections: int = 4096,
     ) -> None:
         """arrived: called with each exchange, whole or refused, on Granian's thread; it must not block.
 
         admit: asked before a body is read.
         cors: headers that let a web page read the answer.
+        tls: PEM files of the certificate and its key; plain HTTP without.
         body_timeout_s: how long a caller may take to send the body.
         connections: how many are held at once; more wait in the socket's backlog.
         """
@@ -129,6 +131,7 @@ class Gateway:
         self._body_limit_bytes = body_limit_bytes
         self._body_timeout_s = body_timeout_s
         self._cors = cors
+        self._tls = tls
         self._connections = connections
         self.answered: deque[Exchange] = deque()
         self._taken = 0
@@ -158,7 +161,7 @@ class Gateway:
             None,
             False,  # websockets
             None,  # static files
-            *(False, None, None, None, "tls1.2", None, [], False),  # TLS
+            *(self._tls[0] is not None, *self._tls, None, "tls1.2", None, [], False),
             (None, None),  # metrics
         )
         loop = _InlineLoop()

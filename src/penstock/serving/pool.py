@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import monotonic
 
+import msgspec
+
 from penstock.errors import ServiceError
 from penstock.serving.catalog import Catalog
-from penstock.serving.control import Channel, Configure, Drain, FromWorker, Ready, ToWorker, UseCatalog
+from penstock.serving.control import Channel, Configure, Drain, FromWorker, Ready, ToWorker, UseCatalog, UseGrants
 from penstock.serving.reports import Load, Report
+from penstock.serving.tokens import Grant
 
 __all__ = ["Worker", "WorkerPool"]
 
@@ -78,6 +81,12 @@ class WorkerPool:
         self._catalog = catalog
         for worker in self._workers:
             worker.send(UseCatalog(catalog))
+
+    def use_grants(self, grants: tuple[Grant, ...]) -> None:
+        """Has every worker, and every later one, take these tokens."""
+        self._settings = msgspec.structs.replace(self._settings, grants=grants)
+        for worker in self._workers:
+            worker.send(UseGrants(grants))
 
     def hear(self, worker: Worker) -> FromWorker | None:
         """A worker's next message; None when it has ended. Raises ServiceError when none gets ready."""

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 from types import FrameType
 
@@ -21,11 +22,12 @@ from penstock.serving.catalog import Catalog, CatalogSource
 from penstock.serving.control import Configure, Ready, Refresh, Told, UseCatalog, Want
 from penstock.serving.drift import DriftBook
 from penstock.serving.drift_alarm import DriftAlarm, DriftOptions
-from penstock.serving.exposure import require_token
+from penstock.serving.exposure import check_tls, require_token
 from penstock.serving.limits import Limits
 from penstock.serving.metrics import Ledger
 from penstock.serving.pool import Worker, WorkerPool
 from penstock.serving.reports import Report
+from penstock.serving.tokens import Grant, TokenFile, grant_of_token
 
 __all__ = ["Server", "ServerOptions"]
 
@@ -42,7 +44,9 @@ class ServerOptions:
     """How to serve.
 
     port: 0 takes a free one.
-    token: what callers must send; needed when `host` can be reached from other machines.
+    token: what callers must send; it, or `tokens_file`, is needed where `host` can be reached from other machines.
+    tokens_file: tokens of which callers must send one, read again whenever it changes.
+    tls_certificate, tls_key: PEM files, both or none.
     access_log_rate: share of the successful requests that are logged; failures always are.
     cors_origins: origins of web pages that may ask, "*" for all.
     predict_route, health_route: further paths that answer for the only model.
@@ -53,6 +57,9 @@ class ServerOptions:
     port: int = 8501
     scale: Scale = field(default_factory=Scale)
     token: str | None = None
+    tokens_file: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
     access_log_rate: float = 1.0
     cors_origins: tuple[str, ...] = ()
     predict_route: str | None = None
@@ -67,8 +74,14 @@ class Server:
 
     def __init__(self, options: ServerOptions, *, ready: Callable[[str], None]) -> None:
         """ready: told the server's URL once requests are answered. Raises UsageError for options that cannot be."""
+        self._tokens = TokenFile(options.tokens_file) if options.tokens_file else None
+        self._tokens_stamp = self._tokens.stamp() if self._tokens else None
+        self._token = options.token
+        grants = self._grants()
         if not options.is_guarded:
-            require_token(options.host, options.token)
+            require_token(options.host, bool(grants))
+        if options.tls_certificate is not None and options.tls_key is not None:
+            check_tls(options.tls_certificate, options.tls_key)
         self._ready: Callable[[str], None] | None = ready
         self._listener = _bind(options.host, options.port)
         self._selector = selectors.DefaultSelector()
@@ -83,19 +96,22 @@ class Server:
         self._is_watching_listener = False
         settings = Configure(
             limits=options.limits,
-            token=options.token,
+            grants=grants,
             access_log_rate=options.access_log_rate,
             latency_target_s=options.scale.latency_target_s,
             cors_origins=options.cors_origins,
             predict_route=options.predict_route,
             health_route=options.health_route,
+            tls_certificate=str(options.tls_certificate) if options.tls_certificate else None,
+            tls_key=str(options.tls_key) if options.tls_key else None,
         )
+        self._scheme = "https" if options.tls_certificate else "http"
         self._pool = WorkerPool(self._listener, settings, self._selector)
 
     @property
     def url(self) -> str:
         host, port = self._listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{self._scheme}://[{host}]:{port}" if ":" in host else f"{self._scheme}://{host}:{port}"
 
     def run(self, open_source: Callable[[], CatalogSource]) -> None:
         """Serves until SIGTERM or SIGINT, then lets open requests finish.
@@ -111,6 +127,7 @@ class Server:
             while not self._is_stopping:
                 self._wait(_LOOK_EVERY_S)
                 self._follow_catalog()
+                self._follow_tokens()
                 self._scale()
                 self._look_for_drift()
         finally:
@@ -202,6 +219,22 @@ class Server:
                 self._publish(self._source.read())
         except PenstockError as error:
             _log.warning("the catalog cannot be read, so the last one stays: %s", error)
+
+    def _grants(self) -> tuple[Grant, ...] | None:
+        """The tokens that are good; None where none is asked for."""
+        if self._tokens is None:
+            return None if self._token is None else (grant_of_token(self._token),)
+        of_file = self._tokens.read()
+        return of_file if self._token is None else (*of_file, grant_of_token(self._token))
+
+    def _follow_tokens(self) -> None:
+        if self._tokens is None or self._tokens.stamp() == self._tokens_stamp:
+            return
+        self._tokens_stamp = self._tokens.stamp()
+        try:
+            self._pool.use_grants(self._grants() or ())
+        except PenstockError as error:
+            _log.warning("the tokens stay as they were: %s", error)
 
     def _publish(self, catalog: Catalog) -> None:
         self._catalog = catalog

@@ -13,7 +13,19 @@ from types import FrameType
 from penstock.serving.access import Access
 from penstock.serving.access_log import AccessLog
 from penstock.serving.books import Books
-from penstock.serving.control import Channel, Configure, Drain, Ready, Refresh, Told, Topic, ToWorker, UseCatalog, Want
+from penstock.serving.control import (
+    Channel,
+    Configure,
+    Drain,
+    Ready,
+    Refresh,
+    Told,
+    Topic,
+    ToWorker,
+    UseCatalog,
+    UseGrants,
+    Want,
+)
 from penstock.serving.cors import Cors
 from penstock.serving.documents import Documents
 from penstock.serving.gateway import Exchange, Gateway
@@ -54,18 +66,20 @@ class Worker:
             TensorFlowServing(self._service),
             OpenInference(self._service),
             MLflow(self._service),
-            Documents(self._service, has_token=settings.token is not None),
+            Documents(self._service, has_token=settings.grants is not None),
             self._monitoring,
             Health(),
         )
         self._router = Router(self._service, protocols, cors)
+        self._access = Access(settings.grants)
         self._log = AccessLog(sys.stderr.fileno(), rate=settings.access_log_rate)
         self._gateway = Gateway(
             arrived=self._loop.arrive,
-            admit=Access(settings.token).admit,
+            admit=self._access.admit,
             body_limit_bytes=settings.limits.body_bytes,
             body_timeout_s=settings.limits.body_timeout_s,
             cors=cors.headers if cors.is_on else None,
+            tls=(settings.tls_certificate, settings.tls_key),
         )
         self._is_serving = False
         self._stop_at: float | None = None
@@ -120,6 +134,8 @@ class Worker:
             case UseCatalog():
                 self._service.update(message.catalog)
                 self._start_serving()
+            case UseGrants():
+                self._access.grants = message.grants
             case Drain():
                 self._gateway.drain()
                 self._stop_at = monotonic() + message.linger_s
