@@ -2,7 +2,10 @@
 
 import argparse
 import csv
+import json
+import os
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
@@ -57,5 +60,8 @@ if __name__ == "__main__":
     parser.add_argument("--hidden_units_1", type=int, default=10)
     parser.add_argument("--hidden_units_2", type=int, default=10)
     arguments = parser.parse_args()
-    metrics, _ = train_and_evaluate(arguments.output_dir, [arguments.hidden_units_1, arguments.hidden_units_2])
+    # In a tuning job every trial writes to a folder of its own.
+    trial = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("trial", "")
+    output_dir = Path(arguments.output_dir) / trial
+    metrics, _ = train_and_evaluate(output_dir, [arguments.hidden_units_1, arguments.hidden_units_2])
     print(f"loss {metrics['loss']:.4g}, rmse {metrics['rmse']:,.0f} dollars")

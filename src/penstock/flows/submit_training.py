@@ -12,14 +12,18 @@ from penstock.jobs.contract import trainer_arguments
 from penstock.jobs.handover import Handover, SupervisorProcess
 from penstock.jobs.machines import check_here, cores_here, gpus_here, load_machines, replicas_of
 from penstock.jobs.packaging import build_package, package_folder, stage_packages
-from penstock.jobs.ray_client import check_address
+from penstock.jobs.ray_address import check_address
 from penstock.jobs.training_input import TrainingInput, check_job_id
 from penstock.settings import Settings
 from penstock.store import blobs
+from penstock.tuning.hyperparameter_spec import parse_hyperparameter_spec
+from penstock.tuning.ledger import read_trials, study_name
+from penstock.tuning.specification import Specification
 
 __all__ = ["Submission", "submit_training"]
 
 _TRAIN_MODULE = "penstock.cli.main"
+_TUNING_DRIVER = "penstock.flows.tune_trainer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +60,10 @@ def submit_training(submission: Submission, *, settings: Settings) -> str | None
         if submission.experiment is not None:
             training = msgspec.structs.replace(training, python_module=_TRAIN_MODULE)
         training.check()
+        tuning = None
         if training.hyperparameters is not None:
-            raise UsageError(
-                "trainingInput.hyperparameters makes a tuning job, and this command submits single trainings"
-            )
+            tuning = _checked_tuning(submission, training, settings=settings)
+            training = _restarted_often(training, trials=tuning.trials or 0)
         replicas = replicas_of(training, load_machines(settings.home / "machines.yaml"))
         address = submission.cluster or settings.ray_address
         cluster = check_address(address) if address else ""
@@ -72,6 +76,10 @@ def submit_training(submission: Submission, *, settings: Settings) -> str | None
         else:
             training = _with_packages(submission, training, folder=folder, home=settings.home)
             arguments = trainer_arguments(training, job_dir=training.job_dir)
+        if tuning is not None:
+            arguments = [settings.project, *training.args]
+            if len(replicas) > 1:
+                notice = " ".join([notice or "", "Each trial of a tuning runs as one process."]).strip()
         supervisor.take(
             Handover(
                 project=settings.project,
@@ -81,10 +89,34 @@ def submit_training(submission: Submission, *, settings: Settings) -> str | None
                 arguments=arguments,
                 folder=str(submission.folder),
                 experiment=experiment,
+                driver="" if tuning is None else _TUNING_DRIVER,
                 cluster=cluster,
             )
         )
     return notice
+
+
+def _checked_tuning(submission: Submission, training: TrainingInput, *, settings: Settings) -> Specification:
+    """What is to be tuned. Raises ConfigError naming the field at fault, UsageError for what cannot be tuned so."""
+    if submission.experiment is not None:
+        raise UsageError(
+            f"trainingInput.hyperparameters tunes a trainer package; tune an experiment with: penstock tune "
+            f"{submission.experiment}"
+        )
+    if submission.cluster or settings.ray_address:
+        raise UsageError(
+            "a tuning job runs on this machine, its trials as processes; leave out --cluster and PENSTOCK_RAY_ADDRESS"
+        )
+    spec = parse_hyperparameter_spec(training.hyperparameters)
+    if spec.resume_previous_job_id:
+        read_trials(study_name(spec.resume_previous_job_id), settings=settings)
+    return spec.specification()
+
+
+def _restarted_often(training: TrainingInput, *, trials: int) -> TrainingInput:
+    """A driver that is lost costs the trials that ran: it may be lost as often as there are trials."""
+    most = max(training.scheduling.max_restarts, trials)
+    return msgspec.structs.replace(training, scheduling=msgspec.structs.replace(training.scheduling, max_restarts=most))
 
 
 def _with_absolute_job_dir(submission: Submission) -> TrainingInput:

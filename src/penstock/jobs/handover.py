@@ -26,6 +26,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     arguments: of the trainer's module, as they will be run; `training` is stored, with secrets taken out.
     folder: that relative paths in the arguments are meant from.
     experiment: the file among the arguments that a cluster needs to be sent.
+    driver: module of Penstock that is run in the trainer's place and runs the trainer itself, once a trial of a tuning.
     adopt: take this job over instead of creating it.
     """
 
@@ -36,6 +37,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     arguments: list[str] = []
     folder: str = "/"
     experiment: str = ""
+    driver: str = ""
     cluster: str = ""
     adopt: bool = False
 

@@ -11,6 +11,7 @@ from penstock.jobs.ledger import JobLedger
 from penstock.jobs.logs import LOG_NAME, LogEntry, follow_log, read_log
 from penstock.jobs.reaping import orphaned, reap
 from penstock.jobs.record import JobRecord, job_json
+from penstock.jobs.tuning_output import tuning_output
 from penstock.settings import Settings
 from penstock.store.plain import open_plain_store
 
@@ -53,7 +54,10 @@ class Jobs:
 
     def describe(self, record: JobRecord) -> dict[str, Any]:
         """ML Engine's Job."""
-        return job_json(record, position=self._ledger.position(record))
+        found = job_json(record, position=self._ledger.position(record))
+        if not record.is_over and (output := tuning_output(record.folder)):
+            found["trainingOutput"] = output
+        return found
 
     def cancel(self, name: str) -> JobRecord:
         """Asks for the job's end; its supervisor looks twice a second. A job that is over stays as it is."""

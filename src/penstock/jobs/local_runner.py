@@ -42,6 +42,8 @@ class LocalRunner:
         self._crew = Crew(supervisor.listen)
         training = supervisor.record.training
         self._replicas = replicas_of(training, load_machines(supervisor.settings.home / "machines.yaml"))
+        if supervisor.handover.driver:
+            self._replicas = self._replicas[:1]
         supervisor.units = sum(replica.machine.units for replica in self._replicas)
 
     def needs_slot(self) -> tuple[int, int] | None:
@@ -116,7 +118,8 @@ class LocalRunner:
                 "PENSTOCK_JOB_ATTEMPT": str(attempt),
             }
             environment.update(_share(self._replicas, given))
-            command = [runtime.python, "-P", "-m", training.python_module, *supervisor.handover.arguments]
+            module = supervisor.handover.driver or training.python_module
+            command = [runtime.python, "-P", "-m", module, *supervisor.handover.arguments]
             self._crew.start(Launch(replica.task_name, command, environment, supervisor.handover.folder))
 
     def _await_master(self) -> list[Exit]:

@@ -25,6 +25,7 @@ from penstock.jobs.record import JobRecord
 from penstock.jobs.redaction import Redactor
 from penstock.jobs.states import Ended, JobState
 from penstock.jobs.training_input import seconds_of
+from penstock.jobs.tuning_output import tuning_output
 from penstock.settings import Settings, load_settings
 from penstock.store.owner import this_process
 from penstock.store.plain import open_plain_store
@@ -228,7 +229,7 @@ class Supervisor:
 
     def _output(self) -> dict[str, Any]:
         hours = 0.0 if self._running_since is None else (time.monotonic() - self._running_since) / 3600
-        return {"consumedMLUnits": round(self.units * hours, 4)}
+        return {**tuning_output(self.folder), "consumedMLUnits": round(self.units * hours, 4)}
 
     def _in_store(self, action: Callable[[], Any]) -> Any:
         """Uses the store, whose failures are borne for half a lease: a full disk or a busy database may pass."""

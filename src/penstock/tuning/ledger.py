@@ -14,7 +14,7 @@ from penstock.store.plain import PlainStore, open_plain_store
 from penstock.tuning.specification import Specification
 from penstock.tuning.trial import Trial, TrialState
 
-__all__ = ["LEASE_S", "StudyLedger", "read_trials"]
+__all__ = ["LEASE_S", "StudyLedger", "read_trials", "study_name"]
 
 LEASE_S = 60.0
 """How long a process on another machine may be silent before its study may be taken over."""
@@ -154,6 +154,11 @@ class StudyLedger:
         if not changed:
             raise StoreError("another process has taken this study over; this one ends")
         self._renewed = time.monotonic()
+
+
+def study_name(job_id: str) -> str:
+    """The study of a tuning job."""
+    return f"job/{job_id}"
 
 
 def read_trials(name: str, *, settings: Settings) -> list[Trial]:

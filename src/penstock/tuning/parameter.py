@@ -75,6 +75,14 @@ class Parameter:
                 return False
         return True
 
+    def contains(self, value: Value) -> bool:
+        """Whether it can have that value."""
+        if self.type == "CATEGORICAL":
+            return _text(value) in {_text(one) for one in self.values}
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return value in self.values if self.type == "DISCRETE" else self.low <= value <= self.high
+
     def of_sampler(self, raw: Any) -> Value:
         """The value that a sampler's own one stands for; see `search_space`."""
         match self.type:

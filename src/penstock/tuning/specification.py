@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from penstock.errors import ConfigError, did_you_mean
 from penstock.tuning.parameter import Parameter
@@ -73,7 +73,7 @@ class Specification:
             if name not in earlier:
                 raise ConfigError(f"{where}: when names {name!r}, which comes later; put {name!r} before it")
             other = by_name[name]
-            impossible = [value for value in allowed if not _can_be(other, value)]
+            impossible = [value for value in allowed if not other.contains(value)]
             if not allowed or impossible:
                 said = f"{impossible[0]!r}, which {name!r} never is" if impossible else f"no value of {name!r}"
                 raise ConfigError(f"{where}: when asks for {said}")
@@ -82,9 +82,3 @@ class Specification:
         if than is None:
             return True
         return value < than if self.goal == "MINIMIZE" else value > than
-
-
-def _can_be(parameter: Parameter, value: Any) -> bool:
-    if parameter.type == "DOUBLE":
-        return isinstance(value, int | float) and parameter.low <= value <= parameter.high
-    return value in parameter.all_values()

@@ -41,11 +41,18 @@ _ENDED = {
 class Study:
     """A context manager; leaving it lets go of the study in the store. Not for threads: one thread asks and tells.
 
-    quick: whether trials are so short that their start need not be written before they run.
+    earlier: trials of another study, to learn from. quick: whether trials are so short that their start need not be
+    written before they run.
     """
 
     def __init__(
-        self, specification: Specification, ledger: StudyLedger, trials: Sequence[Trial] = (), *, quick: bool = False
+        self,
+        specification: Specification,
+        ledger: StudyLedger,
+        trials: Sequence[Trial] = (),
+        *,
+        earlier: Sequence[Trial] = (),
+        quick: bool = False,
     ) -> None:
         self.specification = specification
         self._ledger = ledger
@@ -61,9 +68,13 @@ class Study:
         )
         self._running: dict[int, optuna.Trial] = {}
         self._spoiled: dict[int, str] = {}
-        self._quick = quick
+        self._heard: dict[int, int] = {}
+        self._given_up: dict[int, optuna.Trial] = {}
+        # With several trials at a time, one that ends must not be in the store before an older one that runs.
+        self._quick = quick and specification.parallel == 1
         self._unwritten: dict[int, float] = {}
-        for trial in trials:
+        self._earlier = [trial for trial in earlier if trial.is_over and _fits(trial, specification)]
+        for trial in (*self._earlier, *trials):
             self._replay(trial)
 
     def __enter__(self) -> Self:
@@ -124,13 +135,12 @@ class Study:
         if not self._lost and self.limit is not None and len(self._trials) >= self.limit:
             return None
         number = self._lost.pop(0) if self._lost else len(self._trials) + 1
-        self._optuna.sampler = _sampler(self.specification, number)
-        if self._grid is not None and number not in self._trials:
-            self._optuna.enqueue_trial(sampler_values(self._grid[number - 1], self.specification.parameters))
-        asked = self._optuna.ask()
-        assert asked.number == number - 1
-        chosen = suggest(asked, self.specification.parameters)
         before = self._trials.get(number)
+        if number in self._given_up:
+            assert before is not None
+            asked, chosen = self._given_up.pop(number), before.parameters
+        else:
+            asked, chosen = self._choose(number)
         trial = Trial(
             number=number,
             attempts=1 if before is None else before.attempts + 1,
@@ -143,6 +153,14 @@ class Study:
             self.renew()
         return trial
 
+    def _choose(self, number: int) -> tuple[optuna.Trial, dict[str, Value]]:
+        self._optuna.sampler = _sampler(self.specification, number)
+        if self._grid is not None and number not in self._trials:
+            self._optuna.enqueue_trial(sampler_values(self._grid[number - 1], self.specification.parameters))
+        asked = self._optuna.ask()
+        assert asked.number == len(self._earlier) + number - 1
+        return asked, suggest(asked, self.specification.parameters)
+
     def report(self, number: int, step: int, value: float) -> bool:
         """Takes what a running trial measured. Whether it is to stop: it is hopeless, or the time is over.
 
@@ -154,7 +172,9 @@ class Study:
         trial, asked = self._trials[number], self._running[number]
         if trial.reports and step <= trial.reports[-1][0]:
             return False
-        asked.report(value, step)
+        if step > self._heard.get(number, -1):  # an earlier attempt at this trial may have come further
+            asked.report(value, step)
+            self._heard[number] = step
         stops = asked.should_prune() or self.is_out_of_time
         self._trials[number] = replace(trial, reports=(*trial.reports, (step, value)))
         self.renew()
@@ -176,7 +196,7 @@ class Study:
             state=state,
             value=None if failure else running.reports[-1][1],
             failure=failure,
-            notes=_notes(self._optuna, number),
+            notes=_notes(self._optuna, len(self._earlier) + number),
             ended=time.time_ns() // 1_000,
         )
         self._unwritten.pop(number, None)
@@ -185,6 +205,12 @@ class Study:
         values = ended.value if state is TrialState.SUCCEEDED else None
         self._optuna.tell(asked, values, state=_ENDED[state])
         return ended
+
+    def lose(self, number: int) -> None:
+        """Gives up a running trial whose process was lost; it is asked for again, with its values."""
+        self._given_up[number] = self._running.pop(number)
+        self._spoiled.pop(number, None)
+        self._lost.append(number)
 
     def renew(self) -> None:
         """To be called now and then while trials run without a word."""
@@ -247,22 +273,31 @@ def begin_study(
     settings: Settings,
     resume: bool = False,
     anew: bool = False,
+    earlier: Sequence[Trial] = (),
     quick: bool = False,
 ) -> Study:
     """A study of that name, new or (resume) gone on with. anew: with resume, begin it where there is none.
 
-    quick: as in `Study`. Raises ConfigError, AlreadyExistsError, NotFoundError, PreconditionError while another process
-    works on it.
+    earlier, quick: as in `Study`.
+    Raises ConfigError, AlreadyExistsError, NotFoundError, PreconditionError while another process works on it.
     """
     specification.check()
     if resume:
         try:
             ledger, trials = StudyLedger.take_over(name, specification, settings=settings)
-            return Study(specification, ledger, trials, quick=quick)
+            return Study(specification, ledger, trials, earlier=earlier, quick=quick)
         except NotFoundError:
             if not anew:
                 raise
-    return Study(specification, StudyLedger.create(name, specification, settings=settings), quick=quick)
+    return Study(
+        specification, StudyLedger.create(name, specification, settings=settings), earlier=earlier, quick=quick
+    )
+
+
+def _fits(trial: Trial, specification: Specification) -> bool:
+    """Whether a trial of another study is one that this study could have."""
+    named = {one.name: one for one in specification.parameters}
+    return all(name in named and named[name].contains(value) for name, value in trial.parameters.items())
 
 
 def _sampler(specification: Specification, number: int) -> optuna.samplers.BaseSampler:
