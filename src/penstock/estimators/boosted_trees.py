@@ -118,7 +118,8 @@ class _BoostedTrees(Estimator):
             "class_weight": options.class_weight,
             "seed": self._config.seed,
         }
-        self._checkpoints = CheckpointFolder(self._folder, keep=self._config.keep_checkpoint_max)
+        keep = self._config.keep_checkpoint_max
+        self._checkpoints = CheckpointFolder(self._folder, keep=keep, saved=self._place.bring_back)
         self._model: FittedModel | None = None
 
     @property
@@ -171,12 +172,17 @@ class _BoostedTrees(Estimator):
         examples = training_examples(self, input_fn, setup)
         if setup is None:
             setup = self._fit_setup(examples)
-        held_out = None
+        held_out, rest = None, examples
         if total is None if self._options.early_stopping is None else self._options.early_stopping:
             share = min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / examples.features.rows)
             kept, held = split_rows(examples.features.rows, share, seed=self._config.seed)
-            examples, held_out = examples.take(kept), examples.take(held)
-        self._grow(examples, held_out, setup, checkpoint, total or _OPEN_ENDED_TREES, every, visit)
+            rest, held_out = examples.take(kept), examples.take(held)
+        looks = _Looks(checkpoint)
+        self._grow(rest, held_out, setup, checkpoint, looks, total or _OPEN_ENDED_TREES, every, visit)
+        if held_out is not None:
+            self._grow_again(examples, setup, looks)
+        if every:
+            visit(self.fitted_model(), True)
 
     def _fit_setup(self, examples: Examples) -> Setup:
         assert examples.labels is not None
@@ -203,6 +209,7 @@ class _BoostedTrees(Estimator):
         held_out: Examples | None,
         setup: Setup,
         checkpoint: Checkpoint | None,
+        looks: "_Looks",
         total: int,
         every: int,
         visit: Visit,
@@ -214,7 +221,7 @@ class _BoostedTrees(Estimator):
         validation = [] if held_out is None else [self._dataset(setup, held_out, parameters, reference=rows)]
         done = 0 if checkpoint is None else checkpoint.step
         before = None if checkpoint is None else lightgbm.Booster(model_str=_text_of(checkpoint, "model"))
-        growing = _Growing(self, setup, total=total, every=every, visit=visit, looks=_Looks(checkpoint))
+        growing = _Growing(self, setup, total=total, every=every, visit=visit, looks=looks)
         title = f"growing {type(self).__name__}"
         with (
             SummaryWriter(self._folder, first_step=done) as writer,
@@ -239,7 +246,20 @@ class _BoostedTrees(Estimator):
                 init_model=before,
                 callbacks=[after_tree],
             )
-        growing.finish(booster)
+        self.keep(setup, booster, booster.current_iteration(), looks)
+
+    def _grow_again(self, examples: Examples, setup: Setup, looks: "_Looks") -> None:
+        """The number of trees that did best on held-out rows, grown anew on all rows."""
+        parameters = self._parameters(setup)
+        booster = lightgbm.train(
+            parameters, self._dataset(setup, examples, parameters), num_boost_round=looks.best_step
+        )
+        newest = self._checkpoints.latest(notice=notice)
+        assert newest is not None
+        best = _text(booster, looks.best_step)
+        arrays = {"model": newest.arrays["model"], "best": np.frombuffer(best.encode(), np.uint8)}
+        self._checkpoints.save(Checkpoint(newest.step, arrays, newest.facts))
+        self._model = self._model_of(setup, best, newest.step)
 
     def keep(self, setup: Setup, booster: Any, step: int, looks: "_Looks") -> FittedModel:
         """Saves a checkpoint and returns its model: the trees that did best on held-out rows, or all."""
@@ -310,8 +330,8 @@ class BoostedTreesRegressor(_BoostedTrees):
     """Predicts numbers with boosted trees.
 
     feature_columns: None for automatic ones; categorical columns are split as such, numbers need no scaling, missing
-    values need no filling. n_trees: None grows trees until rows held out get no better (at most 3,000), and keeps the
-    best number. num_leaves, max_depth (-1 for none), min_rows_per_leaf: bounds of a tree. tree_complexity: least gain
+    values need no filling. n_trees: None grows trees until rows held out get no better (at most 3,000), and then as
+    many as did best, anew on all rows. num_leaves, max_depth (-1 for none), min_rows_per_leaf: bounds of a tree. tree_complexity: least gain
     of a split. loss: as in `DNNRegressor`.
     """
 
@@ -443,7 +463,6 @@ class _Growing:
         self._visit = visit
         self._looks = looks
         self._saved_at = time.monotonic()
-        self._visited = 0
 
     def after_tree(self, booster: Any, step: int, loss: float) -> None:
         """Raises what ends `lightgbm.train` where held-out rows have got no better for a hundred trees."""
@@ -466,11 +485,6 @@ class _Growing:
             self._estimator.keep(self._setup, booster, step, self._looks)
             notice(f"stopped at tree {step}; the same call goes on from there")
             raise
-
-    def finish(self, booster: Any) -> None:
-        model = self._estimator.keep(self._setup, booster, booster.current_iteration(), self._looks)
-        if self._every:
-            self._visit(model, True)
 
 
 class _Looks:
