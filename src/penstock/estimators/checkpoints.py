@@ -6,7 +6,6 @@ whole or not at all, and one that was damaged since is told by its digest and pa
 
 import hashlib
 import io
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.errors import NotFoundError, TrainingError
+from penstock.store.blobs import replace_file
 
-__all__ = ["Checkpoint", "CheckpointFolder", "replace_file"]
+__all__ = ["Checkpoint", "CheckpointFolder"]
 
 _NAME = re.compile(r"checkpoint-(\d+)\.json")
 
@@ -42,11 +42,12 @@ class _Description(msgspec.Struct, kw_only=True):
 
 
 class CheckpointFolder:
-    """The checkpoints of one model folder; the newest `keep` are kept."""
+    """The checkpoints of one model folder; the newest `keep` are kept. saved: called after each."""
 
-    def __init__(self, folder: Path, *, keep: int = 5) -> None:
+    def __init__(self, folder: Path, *, keep: int = 5, saved: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
         self._keep = keep
+        self._saved = saved
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints that are there, ascending; whether they are sound is not looked at."""
@@ -72,6 +73,7 @@ class CheckpointFolder:
                 self._arrays_path(step).unlink(missing_ok=True)
         except OSError as error:
             raise TrainingError(f"saving a checkpoint in {str(self._folder)!r} failed: {error}") from error
+        self._saved()
 
     def load(self, step: int) -> Checkpoint:
         """One checkpoint. Raises NotFoundError where there is none, TrainingError where it is damaged."""
@@ -104,19 +106,6 @@ class CheckpointFolder:
 
     def _description_path(self, step: int) -> Path:
         return self._folder / f"checkpoint-{step}.json"
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: temporary name, flushed to disk, renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _escaped(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

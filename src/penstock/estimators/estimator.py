@@ -17,13 +17,14 @@ from penstock.data.recipe.row_program import RowProgram
 from penstock.data.recipe.serving_input import ServingInputReceiver, program_of_function, program_of_section
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import DataError, ExportError, NotFoundError, PreconditionError, UsageError, did_you_mean
-from penstock.estimators.checkpoints import replace_file
 from penstock.estimators.examples import Examples, read_examples
 from penstock.estimators.fitted_model import FittedModel
+from penstock.estimators.model_folder import ModelFolder
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.setup import Setup, load_samples, load_setup
 from penstock.export.write import BundleFacts, write_bundle
 from penstock.features.column import FeatureColumn
+from penstock.store.blobs import replace_file
 
 __all__ = ["Estimator", "InputFn", "Visit"]
 
@@ -43,7 +44,7 @@ class _Evaluation(msgspec.Struct):
 class Estimator(ABC):
     """A model with its training, kept in a folder.
 
-    feature_columns: what the model reads; None chooses by the training data. model_dir: folder of checkpoints,
+    feature_columns: what the model reads; None chooses by the training data. model_dir: folder or URI of checkpoints,
     summaries and exports; None takes the one of `config`, or a temporary one. weight_column: a column of row weights.
     """
 
@@ -57,16 +58,15 @@ class Estimator(ABC):
     ) -> None:
         self._config = config or RunConfig()
         chosen = model_dir or self._config.model_dir or tempfile.mkdtemp(prefix="penstock-")
-        self._folder = Path(chosen).expanduser().absolute()
-        if self._folder.exists() and not self._folder.is_dir():
-            raise UsageError(f"model_dir {str(self._folder)!r} is a file; expected a folder")
+        self._place = ModelFolder(chosen)
+        self._folder = self._place.path
         self._event_files: dict[Path, Path] = {}
         self._columns = None if feature_columns is None else tuple(feature_columns)
         self._weight_column = None if weight_column is None else str(getattr(weight_column, "key", weight_column))
 
     @property
     def model_dir(self) -> str:
-        return str(self._folder)
+        return self._place.place
 
     @property
     def config(self) -> RunConfig:
@@ -256,6 +256,7 @@ class Estimator(ABC):
         if name is None:
             finite = {key: value for key, value in scalars.items() if np.isfinite(value)}
             replace_file(self._folder / _EVALUATION, msgspec.json.encode(_Evaluation(step, finite)))
+        self._place.bring_back()
 
     def _metrics_at(self, step: int) -> dict[str, float]:
         try:

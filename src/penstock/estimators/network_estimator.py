@@ -136,7 +136,8 @@ class NetworkEstimator(Estimator):
         }
         # A wrong optimizer is told here, not after the data was read.
         self._optimizer(1e-3)
-        self._checkpoints = CheckpointFolder(self._folder, keep=self._config.keep_checkpoint_max)
+        keep = self._config.keep_checkpoint_max
+        self._checkpoints = CheckpointFolder(self._folder, keep=keep, saved=self._place.bring_back)
         self._model: FittedModel | None = None
 
     @property

@@ -10,11 +10,11 @@ import numpy as np
 from penstock.data.columns import ColumnBatch, dtype_of
 from penstock.data.schema import Schema
 from penstock.errors import NotFoundError, PreconditionError, TrainingError
-from penstock.estimators.checkpoints import replace_file
 from penstock.estimators.classification_heads import BinaryHead, MulticlassHead
 from penstock.estimators.normalization import QuantileNormalizer
 from penstock.estimators.regression_head import RegressionHead
 from penstock.features.fitted import FittedFeatures
+from penstock.store.blobs import replace_file
 
 __all__ = ["SAMPLE_ROWS", "AnyHead", "Setup", "load_samples", "load_setup", "pick_samples", "save_setup"]
 

@@ -4,17 +4,16 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from penstock.bundle.folder import read_manifest, verify
 from penstock.bundle.manifest import Manifest
 from penstock.data.table import Table
-from penstock.errors import BundleError, NotFoundError
-from penstock.estimators.checkpoints import replace_file
+from penstock.errors import BundleError, NotFoundError, StoreError
 from penstock.estimators.run_config import RunConfig
 from penstock.settings import Settings
+from penstock.store import blobs
 from penstock.training.experiment import Experiment
 from penstock.training.opening import OpenExperiment, open_experiment, open_tables
 from penstock.version import __version__
@@ -59,7 +58,7 @@ def train_experiment(
         uri = _train(opened, folder=folder)
     rows = opened.profile.rows
     trained = Trained(uri=uri, model_dir=folder, manifest=read_manifest(uri), rows=rows)
-    replace_file(Path(folder) / _FINISHED, msgspec.json.encode(_Finish(key=key, uri=uri, rows=rows)))
+    blobs.write_bytes(folder, _FINISHED, msgspec.json.encode(_Finish(key=key, uri=uri, rows=rows)))
     return trained
 
 
@@ -74,11 +73,11 @@ class _Finish(msgspec.Struct, frozen=True):
 def _finished(folder: str, key: str) -> Trained | None:
     """What an earlier run of the same experiment on the same data made, if its bundle is whole."""
     try:
-        finish = msgspec.json.decode((Path(folder) / _FINISHED).read_bytes(), type=_Finish)
+        finish = msgspec.json.decode(blobs.read_bytes(folder, _FINISHED), type=_Finish)
         if finish.key != key:
             return None
         return Trained(uri=finish.uri, model_dir=folder, manifest=verify(finish.uri), rows=finish.rows)
-    except (OSError, msgspec.MsgspecError, NotFoundError, BundleError):
+    except (msgspec.MsgspecError, NotFoundError, StoreError, BundleError):
         return None
 
 

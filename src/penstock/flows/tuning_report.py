@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.estimators.checkpoints import replace_file
 from penstock.estimators.summaries import SummaryWriter
+from penstock.store.blobs import replace_file
 from penstock.tuning.plots import study_page
 
 if TYPE_CHECKING:

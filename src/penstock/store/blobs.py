@@ -29,6 +29,8 @@ __all__ = [
     "read_bytes",
     "remove_empty_folder",
     "remove_folder",
+    "replace_file",
+    "write_bytes",
 ]
 
 CHUNK_BYTES = 4 * 1024 * 1024
@@ -169,6 +171,37 @@ def copy_to_local(folder_uri: str, name: str, target: Path, *, progress: Progres
         except OSError as error:
             raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
     return digest.hexdigest()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all: temporary name, flushed to disk, renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(folder_uri: str, name: str, content: bytes) -> None:
+    """Writes a file of a folder, which is made if need be: whole or not at all."""
+    uri = join(folder_uri, name)
+    try:
+        if is_local(uri):
+            path = local_path(uri)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, content)
+        else:
+            system, path_in_system = file_system(uri)
+            system.makedirs(path_in_system.rpartition("/")[0], exist_ok=True)
+            system.pipe_file(path_in_system, content)
+    except PenstockError:
+        raise
+    except Exception as error:
+        raise StoreError(f"cannot write {uri}: {error}") from error
 
 
 def remove_folder(uri: str, *, under: str) -> None:

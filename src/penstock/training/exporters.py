@@ -1,13 +1,12 @@
 """Exporters: when a training writes a bundle, and how many are kept; names and arguments of `tf.estimator`'s."""
 
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from penstock.errors import UsageError
 from penstock.estimators.estimator import Estimator
+from penstock.store import blobs
 
 __all__ = ["BestExporter", "Exporter", "FinalExporter", "LatestExporter"]
 
@@ -75,7 +74,7 @@ class LatestExporter(Exporter):
         path = self._export(estimator, export_path)
         if self._exports_to_keep is not None:
             for old in _exports(export_path)[: -self._exports_to_keep]:
-                shutil.rmtree(old, ignore_errors=True)
+                blobs.remove_folder(old, under=export_path)
         return path
 
 
@@ -109,10 +108,8 @@ class BestExporter(LatestExporter):
         return super().export(estimator, export_path, eval_result, is_the_final_export)
 
 
-def _exports(export_path: str) -> list[Path]:
-    """Finished bundles under a local folder, oldest first."""
-    folder = Path(export_path)
-    if not folder.is_dir():
-        return []
-    found = [path for path in folder.iterdir() if path.name.isdecimal() and (path / "bundle.json").is_file()]
-    return sorted(found, key=lambda path: int(path.name))
+def _exports(export_path: str) -> list[str]:
+    """Finished bundles under a folder or URI, oldest first."""
+    names = [name for name in blobs.child_folders(export_path) if name.isdecimal()]
+    places = [blobs.join(export_path, name) for name in sorted(names, key=int)]
+    return [place for place in places if blobs.exists(blobs.join(place, "bundle.json"))]
