@@ -331,8 +331,8 @@ class BoostedTreesRegressor(_BoostedTrees):
 
     feature_columns: None for automatic ones; categorical columns are split as such, numbers need no scaling, missing
     values need no filling. n_trees: None grows trees until rows held out get no better (at most 3,000), and then as
-    many as did best, anew on all rows. num_leaves, max_depth (-1 for none), min_rows_per_leaf: bounds of a tree. tree_complexity: least gain
-    of a split. loss: as in `DNNRegressor`.
+    many as did best, anew on all rows. num_leaves, max_depth (-1 for none), min_rows_per_leaf: bounds of a tree.
+    tree_complexity: least gain of a split. loss: as in `DNNRegressor`.
     """
 
     def __init__(

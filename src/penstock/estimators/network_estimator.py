@@ -30,6 +30,7 @@ from penstock.estimators.run_config import RunConfig
 from penstock.estimators.schedules import Schedule
 from penstock.estimators.setup import AnyHead, Setup, check_same, load_setup, pick_samples, save_setup
 from penstock.estimators.table_input import split_rows
+from penstock.estimators.warm_start import describe_source, warm_setup, warm_state
 from penstock.estimators.wide_network import WideDeepNetwork
 from penstock.features.automatic import automatic_columns
 from penstock.features.column import FeatureColumn
@@ -132,6 +133,7 @@ class NetworkEstimator(Estimator):
             "l2_regularization_strength": options.l2,
             "early_stopping": options.early_stopping,
             "class_weight": options.class_weight,
+            "warm_start_from": describe_source(options.warm_start_from),
             "seed": self._config.seed,
         }
         # A wrong optimizer is told here, not after the data was read.
@@ -222,6 +224,14 @@ class NetworkEstimator(Estimator):
 
     def _make_setup(self, examples: Examples) -> Setup:
         assert examples.labels is not None
+        if self._options.warm_start_from is not None:
+            return warm_setup(
+                self._options.warm_start_from,
+                estimator=type(self).__name__,
+                parameters=self._params,
+                rows=examples.features.rows,
+                digest=examples.data_digest,
+            )
         # Rows of weight 0 are as if they were not there.
         counted = slice(None) if examples.weights is None else examples.weights > 0
         head = self._fit_head(examples.labels[counted], examples.label)
@@ -461,12 +471,14 @@ class NetworkEstimator(Estimator):
         front = Front(setup.features.blocks, setup.normalizer)
         model = self._network_for(setup).build(front, setup.head.outputs, seed=self._config.seed)
         fresh = compiled.program.initial_state()
-        return TrainState(
+        state = TrainState(
             0,
             tuple(value_of(variable) for variable in model.trainable_variables),
             tuple(value_of(variable) for variable in model.non_trainable_variables),
             fresh.optimizer,
         )
+        source = self._options.warm_start_from
+        return state if source is None else warm_state(source, state)
 
     def _network_for(self, setup: Setup) -> Network:
         return self._network(setup.features) if callable(self._network) else self._network

@@ -1,0 +1,47 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from penstock.errors import ConfigError, NotFoundError
+from penstock.estimators.dnn import DNNClassifier, DNNRegressor
+
+
+def rmse(estimator: Any, data: Any) -> float:
+    return float(estimator.evaluate(lambda: data)["rmse"])
+
+
+def test_a_warm_start_begins_where_the_earlier_training_ended(houses: Any, tmp_path: Path) -> None:
+    earlier = DNNRegressor([16], model_dir=tmp_path / "earlier", batch_norm=True).train(lambda: houses, max_steps=600)
+    cold = DNNRegressor([16], batch_norm=True).train(lambda: houses, max_steps=1)
+    warm = DNNRegressor([16], batch_norm=True, warm_start_from=earlier, learning_rate=1e-6)
+    warm.train(lambda: houses, max_steps=1)
+    assert rmse(warm, houses) == pytest.approx(rmse(earlier, houses), rel=0.05)
+    assert rmse(cold, houses) > 2 * rmse(earlier, houses)
+
+
+def test_it_keeps_the_earlier_features_on_other_rows(houses: Any, tmp_path: Path) -> None:
+    earlier = DNNRegressor([8], model_dir=tmp_path).train(lambda: houses, max_steps=50)
+    few = ({name: values[:40] for name, values in houses[0].items()}, houses[1][:40])
+    warm = DNNRegressor([8], warm_start_from=tmp_path).train(lambda: few, max_steps=5)
+    assert warm.fitted_model().features == earlier.fitted_model().features
+
+
+def test_what_does_not_fit_is_refused(houses: Any, species: Any, tmp_path: Path) -> None:
+    DNNRegressor([8], model_dir=tmp_path / "eight").train(lambda: houses, max_steps=5)
+    with pytest.raises(ConfigError, match=r"weights of shape .* where this network has"):
+        DNNRegressor([9], warm_start_from=tmp_path / "eight").train(lambda: houses, max_steps=5)
+    with pytest.raises(ConfigError, match="holds a DNNRegressor, and this is a DNNClassifier"):
+        DNNClassifier([8], warm_start_from=tmp_path / "eight").train(lambda: species, max_steps=5)
+    with pytest.raises(NotFoundError, match="where nothing is trained"):
+        DNNRegressor([8], warm_start_from=tmp_path / "none").train(lambda: houses, max_steps=5)
+
+
+def test_resuming_a_warm_started_training_does_not_start_it_again(houses: Any, tmp_path: Path) -> None:
+    DNNRegressor([8], model_dir=tmp_path / "a").train(lambda: houses, max_steps=20)
+    for steps in (10, 20):
+        warm = DNNRegressor([8], model_dir=tmp_path / "b", warm_start_from=tmp_path / "a")
+        warm.train(lambda: houses, max_steps=steps)
+    assert warm.evaluate(lambda: houses)["global_step"] == 20
+    assert np.isfinite(rmse(warm, houses))
