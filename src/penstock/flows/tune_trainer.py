@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError
-from penstock.jobs.crew import Crew, Launch
+from penstock.jobs.crew import Crew, Exit, Launch
 from penstock.jobs.tuning_output import OUTPUT_NAME
 from penstock.settings import Settings, load_settings
 from penstock.store import blobs
@@ -28,6 +28,7 @@ from penstock.tuning.trial import Trial, TrialState
 
 __all__ = ["main", "tune_trainer"]
 
+_TRIAL_MODULE = "penstock.jobs.trial_process"
 _LISTEN_S = 0.25
 _GRACE_S = 5.0
 _MOST_ATTEMPTS = 10
@@ -85,13 +86,20 @@ class _Running:
         self.trial = trial
         self.metric_file = folder / "hypertune" / "output.metrics"
         self.metric_file.parent.mkdir(parents=True, exist_ok=True)
-        self.metric_file.unlink(missing_ok=True)
+        self.end_file = folder / "ended"
+        if not self.has_ended:
+            self.metric_file.unlink(missing_ok=True)
         self._sources = (
             HypertuneFile(self.metric_file, specification.metric),
             EventFiles(places, specification.metric),
         )
         self._last_step = -1
         self.is_stopped = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the trainer came to its end, now or before this driver was started."""
+        return self.end_file.exists()
 
     def new(self) -> list[tuple[int, float]]:
         """What it has reported since the last look, each at a step above the last: the last report is what counts."""
@@ -149,12 +157,14 @@ class _Driver:
         job_dir = blobs.join(self._job.job_dir, str(trial.number)) if self._job.job_dir else ""
         flags = [f"--{key}={flag_text(value)}" for key, value in trial.parameters.items()]
         arguments = [*self._job.arguments, *flags, *(["--job-dir", job_dir] if job_dir else [])]
-        command = [sys.executable, "-P", "-m", str(self._job.training["python_module"]), *arguments]
+        command = [sys.executable, "-P", "-m", _TRIAL_MODULE, str(running.end_file)]
+        command += [str(self._job.training["python_module"]), *arguments]
         environment = _environment(trial, running.metric_file, self._study.specification.metric, job_dir, arguments)
         again = f", attempt {trial.attempts}" if trial.attempts > 1 else ""
         _say(f"Trial {trial.number} begins{again}: {' '.join(flags)}")
         self._running[name] = running
-        self._crew.start(Launch(name, command, environment, str(Path.cwd())))
+        if not running.has_ended:
+            self._crew.start(Launch(name, command, environment, str(Path.cwd())))
 
     def _places(self, trial: Trial) -> list[Path]:
         """Where the trial's summaries may be: its job dir, and the folder of its number in folders that are named.
@@ -169,15 +179,17 @@ class _Driver:
 
     def _look_at(self, name: str) -> None:
         running, number = self._running[name], self._running[name].trial.number
-        exit_ = self._crew.exits.get(name)  # before the last look, which then sees all
+        has_ended, exit_ = running.has_ended, self._crew.exits.get(name)  # before the last look, which then sees all
         for step, value in running.new():
-            if self._study.report(number, step, value) and exit_ is None and not running.is_stopped:
+            if self._study.report(number, step, value) and not (has_ended or exit_ or running.is_stopped):
                 running.is_stopped = True
                 self._crew.stop(grace_s=_GRACE_S, tasks=[name])
                 exit_ = self._crew.exits.get(name)
-        if exit_ is None:
+        if exit_ is None and not (has_ended and name not in self._crew.running):
             return
         del self._running[name]
+        if exit_ is None or has_ended:
+            exit_ = Exit(name, 0)
         if exit_.status < 0 and not running.is_stopped and running.trial.attempts < _MOST_ATTEMPTS:
             _say(f"Trial {number} was lost: {exit_.reason} It is begun again.")
             self._study.lose(number)
