@@ -1,7 +1,5 @@
 """`penstock jobs advise`: what an experiment's training takes and costs, here and on each scale tier."""
 
-from pathlib import Path
-
 import click
 
 from penstock.cli.gcloud import project_flags
@@ -11,11 +9,11 @@ __all__ = ["advise"]
 
 
 @click.command(short_help="Time and cost of a training on each scale tier.")
-@click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
+@click.argument("experiment", metavar="EXPERIMENT.yaml")
 @project_flags
 @format_option
 @click.pass_context
-def advise(ctx: click.Context, experiment: Path, output_format: str) -> None:
+def advise(ctx: click.Context, experiment: str, output_format: str) -> None:
     """Run a few seconds of the training here; state time, cost and break-even of every tier, and what to do.
 
     Prices, start-up time and network come from prices.yaml in PENSTOCK_HOME; without one, those of 2017.

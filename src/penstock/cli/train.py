@@ -1,7 +1,5 @@
 """`penstock train`: an experiment file in, a bundle and on request a registered version out."""
 
-from pathlib import Path
-
 import click
 
 from penstock.cli.output import echo_json, echo_next, echo_note, echo_table, format_option, settings_of
@@ -10,7 +8,7 @@ __all__ = ["train"]
 
 
 @click.command(short_help="Train an experiment; register the result.")
-@click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
+@click.argument("experiment", metavar="EXPERIMENT.yaml")
 @click.option("--register", metavar="MODEL", help="Register the bundle as a version of this model, made if new.")
 @click.option("--version", "version_name", metavar="V", help="Name of that version; default v1, v2, …")
 @click.option("--set-default", is_flag=True, help="Make that version the one that answers when none is named.")
@@ -19,7 +17,7 @@ __all__ = ["train"]
 @click.pass_context
 def train(
     ctx: click.Context,
-    experiment: Path,
+    experiment: str,
     register: str | None,
     version_name: str | None,
     set_default: bool,

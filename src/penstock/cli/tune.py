@@ -14,7 +14,7 @@ __all__ = ["tune"]
 
 
 @click.command(short_help="Search an experiment's parameters; train and register the best.")
-@click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
+@click.argument("experiment", metavar="EXPERIMENT.yaml")
 @click.option("--trials", type=click.IntRange(1), metavar="N", help="Trials in all; default 50.")
 @click.option("--parallel", type=click.IntRange(1), metavar="P", help="Trials at a time; default 1.")
 @click.option("--timeout", metavar="10m", help="Begin no trial, and let none go on, after that long.")
@@ -28,7 +28,7 @@ __all__ = ["tune"]
 @click.option("--set-default", is_flag=True, help="Make that version the one that answers when none is named.")
 @format_option
 @click.pass_context
-def tune(ctx: click.Context, /, experiment: Path, output_format: str, **given: Any) -> None:
+def tune(ctx: click.Context, /, experiment: str, output_format: str, **given: Any) -> None:
     """Search the parameters of EXPERIMENT.yaml, in its `tuning:` section's space or a built-in one; train the best.
 
     Ctrl-C ends the search; what has been found so far is told, and --resume goes on from there.
@@ -50,7 +50,7 @@ def tune(ctx: click.Context, /, experiment: Path, output_format: str, **given: A
         check_can_publish(register, version_name=given["version_name"], settings=settings)
     names = ("trials", "parallel", "timeout", "algorithm", "pruner", "folds")
     changes = {name: given[name] for name in names if given[name] is not None}
-    name = given["name"] or experiment.stem
+    name = given["name"] or Path(experiment).stem
     with live_table() as watch:
         tuned = tune_experiment(
             loaded,

@@ -6,7 +6,8 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-from penstock.errors import ConfigError, did_you_mean
+from penstock.errors import ConfigError, NotFoundError, StoreError, did_you_mean
+from penstock.store import blobs
 
 __all__ = [
     "DataSection",
@@ -80,23 +81,24 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tuning: Any = None
 
 
-def load_experiment(path: Path) -> Experiment:
-    """The experiment in a file. Relative paths in it are taken from the file's folder.
+def load_experiment(place: str | Path) -> Experiment:
+    """The experiment in a file or at a URI. Relative paths in it are taken from the file's folder.
 
     Raises ConfigError naming the field at fault.
     """
+    folder, _, name = blobs.absolute(str(place)).rpartition("/")
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        text = blobs.read_bytes(folder, name).decode("utf-8")
+    except NotFoundError:
         raise ConfigError(
-            f"there is no experiment file {str(path)!r}; write one with: penstock init DATA.csv --label LABEL"
+            f"there is no experiment file {str(place)!r}; write one with: penstock init DATA.csv --label LABEL"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"experiment file {str(path)!r} cannot be read: {error}") from None
-    return parse_experiment(text, name=str(path), folder=path.parent)
+    except (StoreError, UnicodeDecodeError) as error:
+        raise ConfigError(f"experiment file {str(place)!r} cannot be read: {error}") from None
+    return parse_experiment(text, name=str(place), folder=folder)
 
 
-def parse_experiment(text: str, *, name: str = "experiment", folder: Path = Path()) -> Experiment:
+def parse_experiment(text: str, *, name: str = "experiment", folder: str = "") -> Experiment:
     """The experiment in a YAML text."""
     try:
         content = yaml.safe_load(text)
@@ -153,13 +155,13 @@ def _explain(error: msgspec.ValidationError) -> str:
     return f"{where} has no field {field!r}; it has {', '.join(known)}{did_you_mean(field, known)}"
 
 
-def _resolve_paths(experiment: Experiment, folder: Path) -> Experiment:
+def _resolve_paths(experiment: Experiment, folder: str) -> Experiment:
     def resolve(source: str | list[str]) -> str | list[str]:
         if isinstance(source, list):
             return [str(resolve(one)) for one in source]
         if "://" in source or Path(source).is_absolute():
             return source
-        return str(folder / source)
+        return f"{folder}/{source}" if folder else source
 
     data = experiment.data
     evaluation = None if data.evaluation is None else resolve(data.evaluation)
