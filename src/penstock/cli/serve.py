@@ -12,6 +12,7 @@ __all__ = ["serve"]
 @click.command(short_help="Answer predictions over HTTP.")
 @click.option("--host", help="Address to listen on, default 127.0.0.1; others need a token.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Default 8501; 0 takes a free one and prints it.")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), help="Also serve gRPC there (usually 8500); 0: a free one.")
 @click.option("--model", "only", metavar="M", help="Serve only this model of the registry.")
 @click.option("--model-dir", metavar="URI", help="Serve this bundle or exporter's folder, not the registry.")
 @click.option("--model-name", metavar="M", help="Name of the model in --model-dir.")
@@ -39,6 +40,7 @@ def serve(
     ctx: click.Context,
     host: str | None,
     port: int | None,
+    grpc_port: int | None,
     only: str | None,
     model_dir: str | None,
     model_name: str | None,
@@ -100,6 +102,7 @@ def serve(
             tokens_file=tokens_file,
             tls_certificate=tls_cert,
             tls_key=tls_key,
+            grpc_port=grpc_port,
             access_log_rate=access_log_rate,
             cors_origins=cors_origin,
             predict_route=vertex.predict_route if vertex else None,
@@ -110,6 +113,8 @@ def serve(
         ),
         ready=lambda url: click.echo(f"serving on {url}"),
     )
+    if server.grpc_address is not None:
+        echo_note(f"serving gRPC on {server.grpc_address}")
 
     def open_source() -> CatalogSource:
         if model_dir is not None and model_name is not None:

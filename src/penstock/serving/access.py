@@ -5,7 +5,7 @@ import hmac
 import re
 from collections.abc import Sequence
 
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.health import PROBES
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.tokens import Grant, Scope

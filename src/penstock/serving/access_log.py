@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 
 __all__ = ["AccessLog"]
 
@@ -34,7 +34,7 @@ def _line(exchange: Exchange) -> bytes:
     return orjson.dumps(
         {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "client": exchange.scope.client,
+            "client": exchange.client,
             "method": exchange.method,
             "path": exchange.path,
             "status": exchange.status,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from penstock.serving.catalog import ServedVersion
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.health import PROBES
 from penstock.serving.reports import (
     BATCH_BOUNDS,

@@ -2,7 +2,7 @@
 
 import zlib
 
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.refusals import Code, Refusal
 
 __all__ = ["unpacked_body"]

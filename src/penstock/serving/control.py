@@ -40,6 +40,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     grants: tokens of which callers must send one; None where none is asked for.
     predict_route, health_route: further paths that answer for the only model.
     tls_certificate, tls_key: PEM files, both or none.
+    grpc_address: host and port of the gRPC service, which workers share; None for none.
     """
 
     limits: Limits
@@ -51,6 +52,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     health_route: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
+    grpc_address: str | None = None
 
 
 class UseCatalog(msgspec.Struct, tag=True, frozen=True):

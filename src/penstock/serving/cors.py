@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange, Headers
 
 __all__ = ["Cors"]
-
-Headers = list[tuple[str, str]]
 
 _ALLOWED = (
     ("access-control-allow-methods", "POST, GET"),

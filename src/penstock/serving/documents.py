@@ -4,7 +4,7 @@ import re
 
 import orjson
 
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.lanes import Lane
 from penstock.serving.openapi import describe
 from penstock.serving.predicting import OnVersion

@@ -7,7 +7,7 @@ from penstock.bundle.manifest import Manifest, Task
 from penstock.runtime.values import shorten
 from penstock.serving.answers import Answers
 from penstock.serving.compression import unpacked_body
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.lanes import Ask, Lane
 from penstock.serving.predicting import check_signature_name, list_under, read_object
 from penstock.serving.refusals import Code, Refusal

@@ -16,89 +16,43 @@ from typing import Any
 from granian import _granian
 from granian.http import HTTP1Settings
 
-from penstock.serving.catalog import ServedVersion
+from penstock.serving.exchange import Exchange, Headers
 from penstock.serving.refusals import Code, Refusal
 
-__all__ = ["JSON", "Exchange", "Gateway"]
-
-JSON = [("content-type", "application/json")]
+__all__ = ["Gateway"]
 
 _rust: Any = _granian  # its stubs lag behind its constructors
 _log = logging.getLogger(__name__)
 
 
-class Exchange:
-    """One request and the place for its answer. `respond` may be called from any thread, once.
+class HttpExchange(Exchange):
+    """A request that Granian read."""
 
-    started: `time.monotonic()` of its arrival.
-    is_second_try: whether its version has once been gone when it was to be loaded.
-    refusal: why the body was not read, where it was not.
-    status, sent_bytes, seconds: of the answer, once given; seconds since the arrival.
-    mirror: who else is to have the answer (a `Mirror`), None for nobody.
-    protocol: the name of the wire protocol whose handler took it, or "".
-    model_name, version, rows: what answered it and how many instances it had, where a model did.
-    """
-
-    __slots__ = (
-        "_gateway",
-        "_proto",
-        "_watcher",
-        "body",
-        "is_second_try",
-        "method",
-        "mirror",
-        "model_name",
-        "path",
-        "protocol",
-        "refusal",
-        "rows",
-        "scope",
-        "seconds",
-        "sent_bytes",
-        "started",
-        "status",
-        "version",
-    )
+    __slots__ = ("_gateway", "_proto", "_scope", "_watcher")
 
     def __init__(self, watcher: Any, gateway: "Gateway") -> None:
+        scope = watcher.scope
+        super().__init__(scope.method, scope.path)
         self._gateway = gateway
         self._watcher = watcher
         self._proto = watcher.proto
-        self.scope: Any = watcher.scope
-        self.method: str = self.scope.method
-        self.path: str = self.scope.path
-        self.started = monotonic()
-        self.body = b""
-        self.refusal: Refusal | None = None
-        self.status = 0
-        self.sent_bytes = 0
-        self.rows = 0
-        self.is_second_try = False
-        self.seconds = 0.0
-        self.mirror: Any = None
-        self.protocol = ""
-        self.model_name = ""
-        self.version: ServedVersion | None = None
+        self._scope = scope
+
+    @property
+    def client(self) -> str:
+        return str(self._scope.client)
 
     def header(self, name: str) -> str | None:
-        """A header by its lower-case name."""
-        value = self.scope.headers.get(name)
+        value = self._scope.headers.get(name)
         return None if value is None else str(value)
 
-    def respond(self, status: int, body: bytes, headers: list[tuple[str, str]] = JSON) -> None:
-        if self.status:
-            return
-        self.status = status
-        self.sent_bytes = len(body)
-        self.seconds = monotonic() - self.started
+    def _send(self, status: int, body: bytes, headers: Headers) -> None:
         gateway = self._gateway
         if gateway.is_decorating:
             headers = [*headers, *gateway.extra_headers(self)]
         self._proto.response_bytes(status, headers, body)
         self._watcher.done()
         gateway.answered.append(self)
-        if self.mirror is not None:
-            self.mirror.take("primary", status, body)
 
 
 class Gateway:
@@ -114,7 +68,7 @@ class Gateway:
         admit: Callable[[Exchange], Refusal | None],
         body_limit_bytes: int,
         body_timeout_s: float,
-        cors: Callable[[Exchange], list[tuple[str, str]]] | None = None,
+        cors: Callable[[Exchange], Headers] | None = None,
         tls: tuple[str | None, str | None] = (None, None),
         connections: int = 4096,
     ) -> None:
@@ -140,7 +94,7 @@ class Gateway:
         self.is_decorating = cors is not None
         self._is_draining = False
         self._listener: socket.socket | None = None
-        self._reading: dict[int, Exchange] = {}
+        self._reading: dict[int, HttpExchange] = {}
         self._signal = _rust.WorkerSignal()
 
     def start(self, listener: socket.socket, *, stopped: Callable[[], None]) -> None:
@@ -167,7 +121,7 @@ class Gateway:
         loop = _InlineLoop()
         worker.serve_str(_Scheduler(loop, self._schedule, None, None, None), loop, self._signal)
 
-    def extra_headers(self, exchange: Exchange) -> list[tuple[str, str]]:
+    def extra_headers(self, exchange: Exchange) -> Headers:
         """Headers besides those of the answer itself."""
         closing = [("connection", "close")] if self._is_draining else []
         return closing if self._cors is None else [*closing, *self._cors(exchange)]
@@ -214,7 +168,7 @@ class Gateway:
         """Called by Granian with each request as soon as its headers are read."""
         try:
             self._taken += 1
-            exchange = Exchange(watcher, self)
+            exchange = HttpExchange(watcher, self)
             exchange.refusal = self._admit(exchange)
             if exchange.refusal is None and self._read_body(exchange):
                 return
@@ -225,9 +179,9 @@ class Gateway:
             self._gone_away += 1
             watcher.done()
 
-    def _read_body(self, exchange: Exchange) -> bool:
+    def _read_body(self, exchange: HttpExchange) -> bool:
         """Starts reading; False where there is nothing to wait for."""
-        headers = exchange.scope.headers
+        headers = exchange._scope.headers
         length = headers.get("content-length")
         if length is None:
             if "transfer-encoding" not in headers:
@@ -254,11 +208,11 @@ class Gateway:
         exchange._proto().add_done_callback(read)
         return True
 
-    def _finished(self, exchange: Exchange) -> None:
+    def _finished(self, exchange: HttpExchange) -> None:
         if self._reading.pop(id(exchange), None) is not None:
             self._arrived(exchange)
 
-    def _gone(self, exchange: Exchange) -> None:
+    def _gone(self, exchange: HttpExchange) -> None:
         """The caller closed the connection before its body was whole."""
         if self._reading.pop(id(exchange), None) is not None:
             self._gone_away += 1
@@ -268,7 +222,7 @@ class Gateway:
 class _ChunkReader:
     """Reads a body that does not say how long it is, up to the limit."""
 
-    def __init__(self, exchange: Exchange, limit_bytes: int, finished: Callable[[Exchange], None]) -> None:
+    def __init__(self, exchange: HttpExchange, limit_bytes: int, finished: Callable[[HttpExchange], None]) -> None:
         self._exchange = exchange
         self._chunks: list[bytes] = []
         self._size = 0

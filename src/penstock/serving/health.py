@@ -1,6 +1,6 @@
 """Is the server alive, and ready: `/healthz` for probes, `/` for KServe's. Also where paths end that nobody owns."""
 
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.router import Handler, Once, refuse_flat
 

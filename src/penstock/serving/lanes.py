@@ -17,7 +17,7 @@ from penstock.runtime.model import LoadedModel
 from penstock.runtime.rows import Row
 from penstock.serving.answers import Answers
 from penstock.serving.catalog import ServedVersion
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.limits import Limits
 from penstock.serving.refusals import Code, Refusal, refusal_of
 from penstock.serving.sketches import Sketch

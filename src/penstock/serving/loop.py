@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 
 __all__ = ["MainLoop"]
 

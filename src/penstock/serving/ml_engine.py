@@ -8,7 +8,7 @@ import re
 import orjson
 
 from penstock.serving.answers import Answers
-from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.exchange import JSON, Exchange
 from penstock.serving.lanes import Lane
 from penstock.serving.predicting import ask_to_predict, handler_of
 from penstock.serving.refusals import Code, Refusal

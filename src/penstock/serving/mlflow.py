@@ -14,7 +14,7 @@ from penstock.errors import InstanceError
 from penstock.runtime.values import shorten
 from penstock.serving.answers import Answers
 from penstock.serving.compression import unpacked_body
-from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.exchange import JSON, Exchange
 from penstock.serving.lanes import Ask, Lane
 from penstock.serving.predicting import handler_of, list_under, read_object
 from penstock.serving.refusals import Code, Refusal

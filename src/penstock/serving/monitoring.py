@@ -8,7 +8,7 @@ import msgspec
 
 from penstock.serving.control import Topic
 from penstock.serving.drift import VersionDrift
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.router import Handler, Once, refuse_flat
 from penstock.serving.service import Service

@@ -14,7 +14,7 @@ from penstock.errors import InstanceError
 from penstock.runtime.values import shorten
 from penstock.serving.answers import Answers
 from penstock.serving.compression import unpacked_body
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.lanes import Ask, Lane
 from penstock.serving.predicting import OnVersion, handler_of, read_object
 from penstock.serving.refusals import Code, Refusal

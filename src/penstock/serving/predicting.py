@@ -3,14 +3,17 @@
 import random
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
+
+import msgspec
 
 from penstock.runtime.rows import NotPlain
 from penstock.runtime.values import shorten
 from penstock.serving.catalog import ServedVersion
 from penstock.serving.compression import unpacked_body
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.json_reader import read_json
 from penstock.serving.lanes import Ask, Lane, Respond
 from penstock.serving.refusals import Code, Refusal, refusal_of
@@ -110,8 +113,15 @@ class OnTraffic(OnVersion):
             self._protocol.refuse(copy, refusal_of(error))
 
 
-def handler_of(service: Service, protocol: WireProtocol, target: Target, *, do: OnLane) -> OnVersion:
-    """A handler for requests that ask for predictions: of the version they name, or by the model's traffic."""
+def handler_of(
+    service: Service, protocol: WireProtocol, target: Target, *, do: OnLane, mirrors: bool = True
+) -> OnVersion:
+    """A handler for requests that ask for predictions: of the version they name, or by the model's traffic.
+
+    mirrors: whether copies go to the model's shadow, which takes answers that can be compared as JSON.
+    """
+    if not mirrors:
+        target = replace(target, model=msgspec.structs.replace(target.model, shadow=None))
     has_traffic = not target.is_named and (target.model.traffic or target.model.shadow)
     return (OnTraffic if has_traffic else OnVersion)(service, protocol, target, do=do)
 

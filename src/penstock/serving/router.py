@@ -8,7 +8,7 @@ import orjson
 
 from penstock.errors import PenstockError
 from penstock.serving.cors import Cors
-from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.exchange import JSON, Exchange
 from penstock.serving.refusals import Refusal, refusal_of
 from penstock.serving.service import Service
 

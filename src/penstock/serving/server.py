@@ -4,6 +4,7 @@ The socket is the parent's, so that requests wait in its backlog while no worker
 only the requests it was answering with it.
 """
 
+import importlib.util
 import logging
 import selectors
 import signal
@@ -16,7 +17,7 @@ from types import FrameType
 
 import msgspec
 
-from penstock.errors import PenstockError, UsageError
+from penstock.errors import MissingExtraError, PenstockError, UsageError
 from penstock.serving.autoscaler import Autoscaler, Scale
 from penstock.serving.catalog import Catalog, CatalogSource
 from penstock.serving.control import Configure, Ready, Refresh, Told, UseCatalog, Want
@@ -47,6 +48,7 @@ class ServerOptions:
     token: what callers must send; it, or `tokens_file`, is needed where `host` can be reached from other machines.
     tokens_file: tokens of which callers must send one, read again whenever it changes.
     tls_certificate, tls_key: PEM files, both or none.
+    grpc_port: for the gRPC service, 0 for a free one; None for no such service.
     access_log_rate: share of the successful requests that are logged; failures always are.
     cors_origins: origins of web pages that may ask, "*" for all.
     predict_route, health_route: further paths that answer for the only model.
@@ -60,6 +62,7 @@ class ServerOptions:
     tokens_file: Path | None = None
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    grpc_port: int | None = None
     access_log_rate: float = 1.0
     cors_origins: tuple[str, ...] = ()
     predict_route: str | None = None
@@ -94,6 +97,7 @@ class Server:
         self._catalog: Catalog | None = None
         self._is_stopping = False
         self._is_watching_listener = False
+        self._grpc_holder: socket.socket | None = None
         settings = Configure(
             limits=options.limits,
             grants=grants,
@@ -104,14 +108,21 @@ class Server:
             health_route=options.health_route,
             tls_certificate=str(options.tls_certificate) if options.tls_certificate else None,
             tls_key=str(options.tls_key) if options.tls_key else None,
+            grpc_address=self._reserve_grpc_port(options),
         )
         self._scheme = "https" if options.tls_certificate else "http"
+        self._grpc_address = settings.grpc_address
         self._pool = WorkerPool(self._listener, settings, self._selector)
 
     @property
     def url(self) -> str:
         host, port = self._listener.getsockname()[:2]
         return f"{self._scheme}://[{host}]:{port}" if ":" in host else f"{self._scheme}://{host}:{port}"
+
+    @property
+    def grpc_address(self) -> str | None:
+        """Host and port of the gRPC service, where there is one."""
+        return self._grpc_address
 
     def run(self, open_source: Callable[[], CatalogSource]) -> None:
         """Serves until SIGTERM or SIGINT, then lets open requests finish.
@@ -136,8 +147,22 @@ class Server:
             if self._source is not None:
                 self._source.close()
             self._listener.close()
+            if self._grpc_holder is not None:
+                self._grpc_holder.close()
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def _reserve_grpc_port(self, options: ServerOptions) -> str | None:
+        """Holds the port for the workers, which share it; a socket that does not listen gets no connection."""
+        if options.grpc_port is None:
+            return None
+        if importlib.util.find_spec("grpc") is None:
+            raise MissingExtraError("grpc", "serving over gRPC")
+        if options.scale.minimum == 0:
+            raise UsageError("--grpc-port needs a worker at all times: its socket is not the parent's to hold requests")
+        self._grpc_holder = _bind(options.host, options.grpc_port, shares_port=True)
+        host, port = self._grpc_holder.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def stop(self) -> None:
         """Ends `run`."""
@@ -241,8 +266,8 @@ class Server:
         self._pool.publish(catalog)
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises UsageError when the address cannot be had."""
+def _bind(host: str, port: int, *, shares_port: bool = False) -> socket.socket:
+    """A listening socket; or one that only holds a port which others share. Raises UsageError for no such address."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -252,9 +277,12 @@ def _bind(host: str, port: int) -> socket.socket:
         raise UsageError(f"--host {host} is no address of this machine: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
+        if not shares_port:
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)
     except OSError as error:
         listener.close()
         raise UsageError(

@@ -3,11 +3,10 @@
 import json
 import math
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from penstock.serving.catalog import ServedVersion
-from penstock.serving.gateway import JSON, Exchange
+from penstock.serving.exchange import Exchange, Headers
 
 __all__ = ["Mirror", "ShadowExchange", "difference"]
 
@@ -48,30 +47,19 @@ class Mirror:
 class ShadowExchange(Exchange):
     """A copy of a request whose answer goes to a mirror."""
 
-    __slots__ = ("_mirror",)
+    __slots__ = ("_mirror", "_original")
 
     def __init__(self, original: Exchange, mirror: Mirror) -> None:
+        super().__init__(original.method, original.path, original.body)
+        self._original = original
         self._mirror = mirror
-        self.scope = original.scope
-        self.method = original.method
-        self.path = original.path
-        self.body = original.body
-        self.protocol = original.protocol
-        self.started = monotonic()
-        self.status = 0
-        self.sent_bytes = 0
-        self.seconds = 0.0
-        self.rows = 0
-        self.refusal = None
         self.is_second_try = True
-        self.model_name = ""
-        self.version = None
-        self.mirror = None
 
-    def respond(self, status: int, body: bytes, headers: list[tuple[str, str]] = JSON) -> None:
-        if not self.status:
-            self.status = status
-            self._mirror.take("shadow", status, body)
+    def header(self, name: str) -> str | None:
+        return self._original.header(name)
+
+    def _send(self, status: int, body: bytes, headers: Headers) -> None:
+        self._mirror.take("shadow", status, body)
 
 
 def difference(one: bytes, other: bytes) -> float:

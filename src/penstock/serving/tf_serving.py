@@ -13,7 +13,7 @@ from penstock.errors import did_you_mean
 from penstock.serving.answers import Answers
 from penstock.serving.catalog import ServedModel, ServedVersion
 from penstock.serving.examples import ask_examples
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.lanes import Lane
 from penstock.serving.predicting import SIGNATURE_NAME, OnVersion, ask_to_predict, handler_of
 from penstock.serving.refusals import Code, Refusal

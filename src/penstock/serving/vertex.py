@@ -4,7 +4,7 @@ For servers of one model. Bodies are those of the TensorFlow Serving protocol in
 """
 
 from penstock.serving.answers import Answers
-from penstock.serving.gateway import Exchange
+from penstock.serving.exchange import Exchange
 from penstock.serving.lanes import Lane
 from penstock.serving.predicting import ask_to_predict, handler_of
 from penstock.serving.refusals import Code, Refusal

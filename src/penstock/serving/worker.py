@@ -7,8 +7,10 @@ import sys
 import threading
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from penstock.serving.access import Access
 from penstock.serving.access_log import AccessLog
@@ -28,7 +30,8 @@ from penstock.serving.control import (
 )
 from penstock.serving.cors import Cors
 from penstock.serving.documents import Documents
-from penstock.serving.gateway import Exchange, Gateway
+from penstock.serving.exchange import Exchange
+from penstock.serving.gateway import Gateway
 from penstock.serving.health import Health
 from penstock.serving.loop import MainLoop
 from penstock.serving.ml_engine import MLEngine
@@ -40,7 +43,12 @@ from penstock.serving.service import Service
 from penstock.serving.tf_serving import TensorFlowServing
 from penstock.serving.vertex import VertexContainer
 
+if TYPE_CHECKING:
+    from penstock.serving.grpc_server import GrpcServer
+
 __all__ = ["Worker"]
+
+_GRPC_STOP_WITHIN_S = 20.0
 
 
 class Worker:
@@ -81,8 +89,25 @@ class Worker:
             cors=cors.headers if cors.is_on else None,
             tls=(settings.tls_certificate, settings.tls_key),
         )
+        self._grpc = self._grpc_server(settings) if settings.grpc_address else None
         self._is_serving = False
         self._stop_at: float | None = None
+
+    def _grpc_server(self, settings: Configure) -> "GrpcServer":
+        from penstock.serving.grpc_server import GrpcServer  # an extra, and slow to import
+
+        assert settings.grpc_address is not None
+        credentials = None
+        if settings.tls_certificate is not None and settings.tls_key is not None:
+            credentials = (Path(settings.tls_certificate).read_bytes(), Path(settings.tls_key).read_bytes())
+        return GrpcServer(
+            self._service,
+            address=settings.grpc_address,
+            post=self._loop.post,
+            admit=self._access.admit,
+            answered=self._keep_books,
+            credentials=credentials,
+        )
 
     def run(self) -> None:
         """Until SIGTERM, or until the parent is gone; open requests are finished first."""
@@ -100,8 +125,11 @@ class Worker:
         self._service.flush()
         answered = self._gateway.collect()
         if answered:
-            self._books.record(answered)
-            self._log.record(answered)
+            self._keep_books(*answered)
+
+    def _keep_books(self, *answered: Exchange) -> None:
+        self._books.record(answered)
+        self._log.record(answered)
 
     def _heartbeat(self) -> None:
         self._gateway.sweep()
@@ -138,6 +166,8 @@ class Worker:
                 self._access.grants = message.grants
             case Drain():
                 self._gateway.drain()
+                if self._grpc is not None:
+                    self._grpc.stop(_GRPC_STOP_WITHIN_S)
                 self._stop_at = monotonic() + message.linger_s
             case Told():
                 self._monitoring.tell(message.topic, message.content)
@@ -146,6 +176,8 @@ class Worker:
         if not self._is_serving:
             self._is_serving = True
             self._gateway.start(self._listener, stopped=self._loop.stop)
+            if self._grpc is not None:
+                self._grpc.start()
             self._channel.send(Ready())
 
     def _stop_on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -153,6 +185,8 @@ class Worker:
 
     def _stop(self) -> None:
         if self._is_serving:
+            if self._grpc is not None:
+                self._grpc.stop(_GRPC_STOP_WITHIN_S)
             self._gateway.stop()
         else:
             self._loop.stop()
