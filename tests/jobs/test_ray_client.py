@@ -3,7 +3,8 @@ import socket
 import pytest
 
 from penstock.errors import ServiceError, UsageError
-from penstock.jobs.ray_client import RayJobs, check_address
+from penstock.jobs.ray_address import check_address
+from penstock.jobs.ray_client import RayJobs
 
 
 def test_a_bare_address_is_http() -> None:

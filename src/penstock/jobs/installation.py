@@ -5,7 +5,6 @@
 
 import fcntl
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -224,7 +223,9 @@ def _run(command: Sequence[str], what: str) -> None:
 
 
 def _pip_version() -> tuple[int, ...]:
-    return tuple(int(part) for part in importlib.metadata.version("pip").split(".")[:2] if part.isdecimal())
+    from importlib.metadata import version
+
+    return tuple(int(part) for part in version("pip").split(".")[:2] if part.isdecimal())
 
 
 def _name_of(requirement: str) -> str:

@@ -9,11 +9,11 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from penstock.errors import ServiceError, UsageError
+from penstock.errors import ServiceError
+from penstock.jobs.ray_address import check_address
 
-__all__ = ["RayJob", "RayJobs", "check_address"]
+__all__ = ["RayJob", "RayJobs"]
 
 _TIMEOUT_S = 30.0
 
@@ -30,18 +30,6 @@ class RayJob:
     @property
     def is_over(self) -> bool:
         return self.status in ("STOPPED", "SUCCEEDED", "FAILED")
-
-
-def check_address(address: str) -> str:
-    """The job server's URL, `http://` put in front of a bare `host:port`. Raises UsageError."""
-    url = address if "://" in address else f"http://{address}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(
-            f"the cluster's address is {address!r}; expected that of its job server (dashboard), such as "
-            "http://127.0.0.1:8265"
-        )
-    return url.rstrip("/")
 
 
 class RayJobs:

@@ -16,7 +16,8 @@ from penstock.errors import ServiceError, TrainingError
 from penstock.jobs.logs import SERVICE_TASK
 from penstock.jobs.machines import load_machines, replicas_of
 from penstock.jobs.processes import MARKER_VARIABLE
-from penstock.jobs.ray_client import RayJob, RayJobs, check_address
+from penstock.jobs.ray_address import check_address
+from penstock.jobs.ray_client import RayJob, RayJobs
 from penstock.jobs.ray_plan import ANSWER_PREFIX, EXPERIMENT_NAME, PLAN_NAME, Answer, Plan, PlannedReplica
 from penstock.jobs.states import Ended, JobState
 from penstock.jobs.training_input import seconds_of
