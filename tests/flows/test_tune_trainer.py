@@ -149,7 +149,7 @@ def test_twenty_trials_survive_five_killed_drivers_and_five_killed_workers(tmp_p
     assert described["state"] == JobState.SUCCEEDED.value, described
     trials = read_trials(study_name("tune_kills"), settings=settings)
     assert [trial.number for trial in trials] == list(range(1, 21))
-    assert all(trial.state.value == "SUCCEEDED" for trial in trials)
+    assert [trial.failure for trial in trials if trial.state.value != "SUCCEEDED"] == []
     assert sum(trial.attempts - 1 for trial in trials) >= 10
     ended = [(tmp_path / "jobs" / str(number) / "ended").read_text().count("\n") for number in range(1, 21)]
     assert ended == [1] * 20

@@ -7,6 +7,7 @@ killed, it is started again and goes on with the study. ARGS are the trainer's o
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,9 @@ __all__ = ["main", "tune_trainer"]
 _TRIAL_MODULE = "penstock.jobs.trial_process"
 _LISTEN_S = 0.25
 _GRACE_S = 5.0
-_MOST_ATTEMPTS = 10
-"""How often a trial is begun again after its process was killed, before it counts as failed."""
+_MOST_LOSSES = 5
+"""How often a trial is begun again after its own process was killed, before it counts as failed: it may need more
+memory than there is. Losing it with the driver is no fault of its own."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class _Driver:
         self._study = study
         self._crew = Crew(self._hear)
         self._running: dict[str, _Running] = {}
+        self._losses: Counter[int] = Counter()
 
     def run(self) -> None:
         try:
@@ -190,7 +193,8 @@ class _Driver:
         del self._running[name]
         if exit_ is None or has_ended:
             exit_ = Exit(name, 0)
-        if exit_.status < 0 and not running.is_stopped and running.trial.attempts < _MOST_ATTEMPTS:
+        if exit_.status < 0 and not running.is_stopped and self._losses[number] < _MOST_LOSSES:
+            self._losses[number] += 1
             _say(f"Trial {number} was lost: {exit_.reason} It is begun again.")
             self._study.lose(number)
             return
