@@ -1,0 +1,126 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from penstock.cli.main import penstock
+from penstock.errors import ConfigError, DataError
+
+RECIPE = """
+source: rides.csv
+steps:
+  - filter: fare is missing or fare > 1
+  - derive: {double: fare * 2, day: "truncate(pickup, 'day')"}
+  - window: {by: zone, order: pickup, columns: {before: lag(fare)}}
+  - split: {method: key, by: id}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        "1,a,2.5,2024-05-31 10:00:00",
+        "2,b,,2024-05-31 11:00:00",
+        "3,a,0.5,2024-06-01 09:00:00",
+        "4,a,7,2024-06-02 01:02:03",
+    ]
+    Path("rides.csv").write_text("id,zone,fare,pickup\n" + "\n".join(rows) + "\n")
+    file = Path("rides.yaml")
+    file.write_text(RECIPE)
+    return file
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(penstock, ["data", *map(str, words)], catch_exceptions=False)
+
+
+def test_check_shows_what_each_step_does(recipe: Path) -> None:
+    found = run("check", recipe, "--for-serving").output
+    assert "source: id integer, zone string, fare float?, pickup timestamp" in found
+    assert "step 1 (filter): the same columns" in found
+    assert "step 2 (derive): + double float?, + day timestamp" in found
+    assert "before: to be sent, because step 3 (window) computes it from other rows" in found
+    assert "step 4 (split): left out" in found
+
+
+def test_check_as_json_has_stable_keys(recipe: Path) -> None:
+    found = json.loads(run("check", recipe, "--for-serving", "--format", "json").stdout)
+    assert set(found) == {"source", "steps", "serving"}
+    assert [step["step"] for step in found["steps"]] == ["filter", "derive", "window", "split"]
+    assert found["serving"]["sent"][0]["name"] == "before"
+
+
+def test_preview_shows_rows(recipe: Path) -> None:
+    found = json.loads(run("preview", recipe, "--rows", 2, "--format", "json").stdout)
+    assert len(found) == 2
+    by_id = {row["id"]: row for row in json.loads(run("preview", recipe, "--format", "json").stdout)}
+    assert set(by_id) == {1, 2, 4}
+    assert by_id[4]["double"] == 14.0
+    assert by_id[4]["day"] == "2024-06-02T00:00:00Z"
+    assert by_id[2]["fare"] is None
+    assert "id  zone" in run("preview", recipe).output
+
+
+def test_prepare_writes_and_says_what_to_type_next(recipe: Path) -> None:
+    first = run("prepare", recipe, "--output", "out")
+    assert "3 rows prepared, 8 columns" in first.output
+    assert "next: penstock data profile out" in first.output
+    assert "3 rows were prepared before" in run("prepare", recipe, "--output", "out").output
+    assert json.loads(run("prepare", recipe, "--output", "out", "--format", "json").stdout)["was_done"] is True
+
+
+def test_other_rows_can_be_named(recipe: Path) -> None:
+    Path("more.csv").write_text("id,zone,fare,pickup\n9,z,5.5,2024-01-01 00:00:00\n")
+    found = json.loads(run("preview", recipe, "--source", "more.csv", "--format", "json").stdout)
+    assert [row["id"] for row in found] == [9]
+    both = json.loads(
+        run("preview", recipe, "--source", "more.csv", "--source", "rides.csv", "--format", "json").stdout
+    )
+    assert {row["id"] for row in both} == {1, 2, 4, 9}
+
+
+def test_what_is_wrong_is_an_error_of_its_kind(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no recipe file"):
+        run("check", "nowhere.yaml")
+    recipe.write_text("source: rides.csv\nsteps: [{filter: far > 1}]")
+    with pytest.raises(
+        DataError, match=r"step 1 \(filter\): expression 'far > 1', character 1: .* did you mean 'fare'"
+    ):
+        run("check", recipe)
+    recipe.write_text("source: rides.csv\nsteps: [{sort: id}]")
+    with pytest.raises(DataError, match="cannot run on the engine beam"):
+        run("prepare", recipe, "--output", "out", "--engine", "beam")
+
+
+def test_a_file_name_is_never_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "it's; DROP TABLE x --\"`$(touch evil).csv"
+    Path(name).write_text("id,x\n1,2\n")
+    Path("recipe.yaml").write_text(json.dumps({"source": name, "steps": [{"union": [name]}]}))
+    out = "o'ut; --\"$(touch evil).parquet"
+    assert "2 rows prepared" in run("prepare", "recipe.yaml", "--output", out).output
+    made = {path.name for path in Path().iterdir()} - {"penstock-home"}
+    assert made == {name, "recipe.yaml", out, f"_{out}.recipe.json"}
+
+
+@pytest.mark.slow
+def test_an_exported_module_runs_with_beam_alone(recipe: Path, tmp_path: Path) -> None:
+    import duckdb
+
+    recipe.write_text(RECIPE + "  - fill: {fare: {statistic: median}}\noutput: {partition_by: split}\n")
+    run("export-beam", recipe, "--output", "rides_pipeline.py")
+    text = Path("rides_pipeline.py").read_text()
+    assert "penstock.cli" not in text
+    subprocess.run([sys.executable, "rides_pipeline.py", "--output", "beam"], check=True, capture_output=True)
+    run("prepare", recipe, "--output", "out")
+
+    def rows(folder: str) -> list[tuple[object, ...]]:
+        query = f"SELECT * FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true) ORDER BY id"
+        return duckdb.execute(query).fetchall()
+
+    assert rows("beam") == rows("out")
+    assert [path.name for path in Path("beam").iterdir() if path.name.startswith(".")] == []
