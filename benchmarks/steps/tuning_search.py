@@ -35,7 +35,7 @@ def main(trials: int, seeds: int) -> None:
                         load_settings(), home=Path(folder) / "home", database_url=f"sqlite:///{folder}/home/store.db"
                     )
                     tuned = tune_experiment(
-                        parse_experiment(text + SPACE, folder=Path(folder)),
+                        parse_experiment(text + SPACE, folder=folder),
                         settings=settings,
                         name=f"{name}-{algorithm}-{seed}",
                         changes={"trials": trials, "algorithm": algorithm, "seed": seed},

@@ -198,6 +198,8 @@ class _Runner:
                 self._train(trial, self._folds[0], report)
         except _Stopped:
             return "stopped"
+        except ConfigError:
+            raise  # of every trial alike
         except PenstockError as error:
             return str(error)
         return "done"
