@@ -286,11 +286,9 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_made(
     assert not desk.settings.home.exists()
 
 
-def test_a_job_without_code_or_with_a_bad_name_is_refused(desk: Desk) -> None:
+def test_a_job_with_a_bad_name_is_refused(desk: Desk) -> None:
     with pytest.raises(UsageError, match="cannot be called"):
         desk.submit("not-a-name", "print('x')")
-    with pytest.raises(UsageError, match="tuning job"):
-        desk.submit("one", "print('x')", hyperparameters={"params": []})
 
 
 def test_requirements_are_installed_for_the_job_alone(desk: Desk, tmp_path: Path) -> None:

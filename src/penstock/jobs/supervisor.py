@@ -264,6 +264,9 @@ def main() -> None:
     # Detached twice: whoever started it need not wait for it, and has no zombie of it.
     if os.fork():
         os._exit(0)
+    # Loaded while whoever submits still builds packages: almost every job runs here.
+    from penstock.jobs.local_runner import LocalRunner
+
     line = sys.stdin.buffer.readline()
     if not line:
         return
@@ -275,7 +278,12 @@ def main() -> None:
         _answer(Answer(error=type(error).__name__, message=str(error)))
         return
     _answer(Answer())
-    supervisor.run(_runner(supervisor))
+    if not supervisor.record.cluster:
+        supervisor.run(LocalRunner(supervisor))
+        return
+    from penstock.jobs.ray_runner import RayRunner
+
+    supervisor.run(RayRunner(supervisor))
 
 
 def _take(handover: Handover, settings: Settings) -> Supervisor:
@@ -324,16 +332,6 @@ def _answer(answer: Answer) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):
         os.dup2(nowhere, number)
-
-
-def _runner(supervisor: Supervisor) -> Runner:
-    if supervisor.record.cluster:
-        from penstock.jobs.ray_runner import RayRunner
-
-        return RayRunner(supervisor)
-    from penstock.jobs.local_runner import LocalRunner
-
-    return LocalRunner(supervisor)
 
 
 if __name__ == "__main__":
