@@ -11,7 +11,8 @@ from penstock.data.recipe.recipe import Recipe
 from penstock.data.recipe.row_program import RowProgram
 from penstock.data.recipe.serving import ServingPlan
 from penstock.data.schema import Column
-from penstock.errors import DataError
+from penstock.errors import DataError, NotFoundError, StoreError
+from penstock.store import blobs
 
 __all__ = ["NAME", "PreparedTable", "SentColumnNote", "find_prepared", "note_of_file", "prepared", "read_prepared"]
 
@@ -90,8 +91,13 @@ def find_prepared(source: object) -> PreparedTable | None:
 
     source: as a table is named; a folder that `prepare` wrote, a folder of one of its parts, or a file it wrote.
     """
-    if not isinstance(source, str) or "://" in source:
+    if not isinstance(source, str):
         return None
+    if not blobs.is_local(source):
+        try:
+            return read_prepared(blobs.read_bytes(source, NAME), place=source)
+        except (NotFoundError, StoreError):
+            return None
     path = Path(source).expanduser()
     beside = note_of_file(path) if path.suffix else path / NAME
     # The folder of a partition, `split=train`, lies in the one that was written.
