@@ -10,6 +10,7 @@ from benchmarks.peers import peer_python
 from benchmarks.report import report, version_of
 from benchmarks.steps.problem import PROBLEMS, RUNS
 
+PATIENCE_S = 240
 STEPS = Path(__file__).resolve().parent / "steps"
 
 
@@ -36,9 +37,12 @@ def main(arguments: list[str]) -> None:
         if python is None:
             notes.append(f"{name}: not measured, it does not install here.")
             continue
-        done = subprocess.run(
-            [str(python), *[str(STEPS / command[0]), *command[1:]]], capture_output=True, text=True, check=False
-        )
+        words = [str(python), str(STEPS / command[0]), *command[1:]]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            notes.append(f"{name}: stopped after {PATIENCE_S} s, before its {RUNS} runs were over.")
+            continue
         if done.returncode != 0:
             notes.append(f"{name}: did not run ({(done.stderr.strip().splitlines() or ['no reason given'])[-1]}).")
             continue

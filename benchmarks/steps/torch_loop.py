@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from problem import order_of, rows_of, time_runs
@@ -14,7 +15,7 @@ def make(problem: dict) -> Callable[[], float]:
     order = order_of(problem)
     batches = None if order is None else torch.from_numpy(order).long()
     sizes = [9, *problem["hidden"]]
-    layers = [m for a, b in zip(sizes[:-1], sizes[1:], strict=True) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+    layers = [m for a, b in pairwise(sizes) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
     model = torch.nn.Sequential(*layers, torch.nn.Linear(sizes[-1], 1))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     forward = torch.compile(model) if compiled else model

@@ -22,8 +22,10 @@ class TensorFlowLoop:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._step = tf.function(self._one_step, reduce_retracing=True)
-        self._answer = tf.function(lambda inputs: program.model(list(inputs), training=False), reduce_retracing=True)
+        self._step = tf.function(self._one_step, autograph=False, reduce_retracing=True)
+        self._answer = tf.function(
+            lambda inputs: program.model(list(inputs), training=False), autograph=False, reduce_retracing=True
+        )
 
     def place(self, rows: Rows) -> Rows:
         return rows

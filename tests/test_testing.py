@@ -1,0 +1,59 @@
+"""Every canned estimator passes the public checks; and the checks tell an estimator that does not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from penstock import estimator
+from penstock.estimators.estimator import Estimator
+from penstock.estimators.run_config import RunConfig
+from penstock.testing import EstimatorCheckError, check_estimator
+
+MAKERS: dict[str, Callable[..., Estimator]] = {
+    "LinearRegressor": lambda **given: estimator.LinearRegressor(**given, learning_rate=0.05),
+    "LinearClassifier": lambda **given: estimator.LinearClassifier(**given),
+    "DNNRegressor": lambda **given: estimator.DNNRegressor([16], **given),
+    "DNNClassifier": lambda **given: estimator.DNNClassifier([16], **given),
+    "DNNLinearCombinedRegressor": lambda **given: estimator.DNNLinearCombinedRegressor(dnn_hidden_units=[16], **given),
+    "DNNLinearCombinedClassifier": lambda **given: estimator.DNNLinearCombinedClassifier(
+        dnn_hidden_units=[16], **given
+    ),
+    "BoostedTreesRegressor": lambda **given: estimator.BoostedTreesRegressor(**given),
+    "BoostedTreesClassifier": lambda **given: estimator.BoostedTreesClassifier(**given),
+}
+
+
+# One of each kind of body every day; the rest share its code.
+SLOW = {name for name in MAKERS if not name.startswith(("DNNReg", "BoostedTreesCla"))}
+
+
+@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow if one in SLOW else ()) for one in MAKERS])
+def test_every_canned_estimator_passes(name: str) -> None:
+    checks = check_estimator(lambda folder, config: MAKERS[name](model_dir=folder, config=config))
+    assert len(checks) == 6
+
+
+class Forgetful(estimator.DNNRegressor):
+    """Answers by a seed of its own each time."""
+
+    made = 0
+
+    def __init__(self, folder: str, config: RunConfig) -> None:
+        Forgetful.made += 1
+        super().__init__([16], model_dir=folder, config=config.replace(tf_random_seed=Forgetful.made))
+
+
+class Idle(estimator.DNNRegressor):
+    """Learns nothing."""
+
+    def __init__(self, folder: str, config: RunConfig) -> None:
+        super().__init__([16], model_dir=folder, config=config, learning_rate=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("faulty", "message"), [(Forgetful, "answers alike for equal seeds"), (Idle, "learns a known function")]
+)
+def test_a_faulty_estimator_is_told(faulty: Any, message: str) -> None:
+    with pytest.raises(EstimatorCheckError, match=message):
+        check_estimator(faulty)
