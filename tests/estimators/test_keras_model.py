@@ -1,11 +1,14 @@
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto import graph_pb2
 
 from penstock import feature_column
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, MissingExtraError
 from penstock.estimators.backend import keras
 from penstock.estimators.keras_model import KerasClassifier, KerasRegressor
 from penstock.runtime.model import load_model
@@ -63,6 +66,20 @@ def test_a_classifier_of_the_users_answers_classes(species: Any) -> None:
     assert estimator.evaluate(lambda: species)["accuracy"] > 0.9
     (answer,) = estimator.predict(lambda: {"length": np.array([3.0]), "width": np.array([0.0])})
     assert answer["classes"].tolist() == ["virginica"]
+
+
+def test_training_needs_no_translation_and_shows_columns_and_layers(
+    houses: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    estimator = KerasRegressor(sequential(), [feature_column.numeric_column("rooms")], tmp_path)
+    estimator.train(lambda: houses, max_steps=5)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    graph = graph_pb2.GraphDef.FromString(events.Graph().SerializeToString())
+    assert {"column/rooms", "feature/rooms"} < {node.name for node in graph.node}
+    assert {"Dense", "BatchNormalization", "Dropout"} <= {node.op for node in graph.node}
+    with pytest.raises(MissingExtraError, match=r"penstock\[export\]"):
+        estimator.export_saved_model(tmp_path / "export")
 
 
 def test_a_model_of_another_shape_is_refused(houses: Any) -> None:

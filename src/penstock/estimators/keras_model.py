@@ -34,6 +34,10 @@ class KerasNetwork:
     source: ModelOrFunction
 
     @property
+    def writes_own_graph(self) -> bool:
+        return False
+
+    @property
     def key(self) -> str:
         # Its Python code is compiled into the steps, so only the very same object compiles to the same steps.
         return f"keras {id(self.source)}"

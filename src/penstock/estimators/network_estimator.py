@@ -348,7 +348,7 @@ class NetworkEstimator(Estimator):
                 visit(self._model_of(setup, compiled, current), is_last)
 
             return fit(compiled.loop, state, rows, order=order, plan=plan, watchers=Watchers(visit=show_trial))
-        from penstock.estimators.summaries import SummaryWriter, graph_of_onnx
+        from penstock.estimators.summaries import SummaryWriter, graph_of_layers, graph_of_onnx
         from penstock.export.model import assemble
 
         scale, every = setup.head.loss_scale, self._config.save_summary_steps
@@ -358,8 +358,14 @@ class NetworkEstimator(Estimator):
             make_progress(title, show=self._config.show_progress, first=state.step, total=plan.total) as progress,
         ):
             if state.step == 0:
-                graph, _ = assemble(self._model_of(setup, compiled, state))
-                writer.graph(graph_of_onnx(graph.build()))
+                if self._network_for(setup).writes_own_graph:
+                    graph, _ = assemble(self._model_of(setup, compiled, state))
+                    writer.graph(graph_of_onnx(graph.build()))
+                else:
+                    columns = {block.name: block.columns for block in setup.features.blocks}
+                    model = compiled.program.model.layers[-1]
+                    layers = [(layer.name, type(layer).__name__) for layer in getattr(model, "layers", [model])]
+                    writer.graph(graph_of_layers(columns, layers))
                 writer.hyperparameters({"estimator": type(self).__name__, **self._params})
 
             def write_losses(first: int, losses: NDArray[np.float32]) -> None:

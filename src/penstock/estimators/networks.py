@@ -37,6 +37,10 @@ class Network(Protocol):
     def key(self) -> str:
         """Names the architecture: equal keys build equal models."""
 
+    @property
+    def writes_own_graph(self) -> bool:
+        """Whether `emit` writes nodes of its own, in no time and without an extra; else another library translates."""
+
     def build(self, front: Front, outputs: int, *, seed: int) -> Any:
         """The Keras model from `front.inputs()` to `[rows, outputs]`."""
 
@@ -68,6 +72,10 @@ class DNNNetwork:
             raise ConfigError(f"activation_fn is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}{close}")
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"dropout is {self.dropout}; expected a share of at least 0 and below 1")
+
+    @property
+    def writes_own_graph(self) -> bool:
+        return True
 
     @property
     def key(self) -> str:

@@ -28,6 +28,10 @@ class LinearNetwork:
     """A weighted sum: of dense values, and of a weight for each id."""
 
     @property
+    def writes_own_graph(self) -> bool:
+        return True
+
+    @property
     def key(self) -> str:
         return "linear"
 
@@ -51,6 +55,10 @@ class WideDeepNetwork:
     wide: tuple[str, ...]
     deep: tuple[str, ...]
     network: DNNNetwork
+
+    @property
+    def writes_own_graph(self) -> bool:
+        return True
 
     @property
     def key(self) -> str:
