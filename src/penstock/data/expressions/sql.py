@@ -7,13 +7,8 @@ choice stay BIGINT. A part that is needed more than once is computed in a layer 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from penstock.data.expressions.sql_functions import (
-    KEEPS_INTEGERS,
-    REPEATS_ARGUMENTS,
-    SQL_FUNCTIONS,
-    SqlCall,
-    literal_sql,
-)
+from penstock.data.expressions.sql_call import SqlCall, literal_sql
+from penstock.data.expressions.sql_functions import KEEPS_INTEGERS, REPEATS_ARGUMENTS, SQL_FUNCTIONS
 from penstock.data.expressions.times import EARLIEST, LATEST
 from penstock.data.expressions.tokens import LARGEST_INTEGER
 from penstock.data.expressions.tree import Literal, Reference

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from penstock.data.expressions.parser import parse
 from penstock.data.expressions.sql import SqlLayers
-from penstock.data.expressions.sql_functions import SQL_TYPES, text_sql
+from penstock.data.expressions.sql_call import SQL_TYPES, text_sql
 from penstock.data.expressions.typing import typed
 from penstock.data.recipe.projection import Projection
 from penstock.data.schema import DataType, Schema

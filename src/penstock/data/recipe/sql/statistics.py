@@ -1,6 +1,6 @@
 """Statistics of columns as SQL."""
 
-from penstock.data.expressions.sql_functions import literal_sql
+from penstock.data.expressions.sql_call import literal_sql
 from penstock.data.expressions.symbols import call, column
 from penstock.data.recipe.projection import Projection, computed
 from penstock.data.recipe.sql.relation import Relation, projected

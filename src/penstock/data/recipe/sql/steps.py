@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import singledispatch
 
-from penstock.data.expressions.sql_functions import text_sql
+from penstock.data.expressions.sql_call import text_sql
 from penstock.data.expressions.symbols import call, column
 from penstock.data.recipe.projection import with_columns
 from penstock.data.recipe.sql.relation import Relation, cast, nothing, projected
