@@ -220,3 +220,20 @@ def test_one_column_models_take_and_give_bare_values(tmp_path: Path) -> None:
         assert server.predict("double", 1, 2.5).json() == {"predictions": [[2.0], [5.0]]}
         assert server.client.post("/v1/models/double:predict", json={"inputs": [3]}).json() == {"outputs": [[6.0]]}
         assert server.predict("double", {"x": 4}).json() == {"predictions": [[8.0]]}
+
+
+@pytest.mark.parametrize("path", ["/v1/models/linear/versions/{}", "/v1/models/linear/versions/{}:predict"])
+def test_a_version_of_thousands_of_digits_is_a_malformed_request(linear: RunningServer, path: str) -> None:
+    url = path.format("9" * 5000)
+    answer = linear.client.get(url) if url.endswith("9") else post(linear, url, b'{"instances": [{}]}')
+    assert answer.status_code == 400
+    assert "5,000 digits" in answer.json()["error"]
+
+
+def test_too_many_instances_are_refused_before_they_are_decoded(linear: RunningServer) -> None:
+    rows = b'"1",' * 200_000 + b'"1"'
+    answer = post(linear, "/v1/models/linear:predict", b'{"instances": [' + rows + b"]}")
+    assert answer.status_code == 400
+    assert "200,001 instances; at most" in answer.json()["error"]
+    columns = post(linear, "/v1/models/linear:predict", b'{"inputs": {"A": [' + rows + b"]}}")
+    assert "200,001 instances; at most" in columns.json()["error"]

@@ -45,3 +45,17 @@ def is_healthy(url: str) -> bool:
         return httpx.get(url).status_code == 200
     except httpx.ConnectError:
         return False
+
+
+def test_a_stray_variable_exposes_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "AIP_HTTP_PORT": str(port), "AIP_STORAGE_URI": linear_bundle(tmp_path / "bundle")}
+    command = [sys.executable, "-m", "penstock.cli.main", "serve"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().decode().strip() == f"serving on http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)

@@ -90,7 +90,7 @@ def serve(
     logging.basicConfig(format="penstock: %(message)s", level=logging.INFO)
     server = Server(
         ServerOptions(
-            host=host or ("127.0.0.1" if vertex is None else "0.0.0.0"),  # noqa: S104 - the platform guards it
+            host=host or "127.0.0.1",
             port=(SERVING_REST_PORT if vertex is None else vertex.port) if port is None else port,
             scale=Scale(
                 minimum=minimum,

@@ -97,11 +97,7 @@ class Lane:
 
     def ask(self, ask: Ask) -> None:
         """Queues a request for the next `flush`. Raises Refusal when too many wait or it is too large."""
-        if ask.count > self.limits.instances:
-            raise Refusal(
-                Code.INVALID_ARGUMENT,
-                f"the request has {ask.count:,} instances; at most {self.limits.instances:,} are taken at once",
-            )
+        self.check_count(ask.count)
         if len(self._queue) >= self.limits.queue:
             raise Refusal(
                 Code.RESOURCE_EXHAUSTED,
@@ -110,6 +106,14 @@ class Lane:
                 retry_after_s=1,
             )
         self._queue.append(ask)
+
+    def check_count(self, count: int) -> None:
+        """Raises Refusal for more instances than one request may have; to be asked before they are decoded."""
+        if count > self.limits.instances:
+            raise Refusal(
+                Code.INVALID_ARGUMENT,
+                f"the request has {count:,} instances; at most {self.limits.instances:,} are taken at once",
+            )
 
     def flush(self) -> None:
         """Runs what waits: at once if that is quick, else beside the loop."""

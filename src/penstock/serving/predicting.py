@@ -141,13 +141,22 @@ def ask_to_predict(
         if columns is not None and "inputs" in request:
             if "instances" in request:
                 raise Refusal(Code.INVALID_ARGUMENT, "Not supporting both 'instances' and 'inputs' keys") from None
+            lane.check_count(_longest(request["inputs"]))
             respond, batch = columns, lane.model.decode_columns(request["inputs"])
         else:
             wanted = "'instances'" if columns is None else "'inputs' or 'instances'"
-            respond, batch = rows, lane.model.decode(list_under("instances", request, missing=f"Missing {wanted} key"))
+            instances = list_under("instances", request, missing=f"Missing {wanted} key")
+            lane.check_count(len(instances))
+            respond, batch = rows, lane.model.decode(instances)
         lane.ask(Ask(exchange, respond=respond, refuse=protocol.refuse, batch=batch))
     else:
         lane.ask(Ask(exchange, respond=rows, refuse=protocol.refuse, rows=plain))
+
+
+def _longest(inputs: object) -> int:
+    """Rows of a request in columns."""
+    columns = inputs.values() if isinstance(inputs, dict) else [inputs]
+    return max((len(column) for column in columns if isinstance(column, list)), default=0)
 
 
 def list_under(key: str, request: dict[str, object], *, missing: str) -> list[object]:

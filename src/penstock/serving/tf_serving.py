@@ -141,10 +141,12 @@ def _respond_columns(exchange: Exchange, answers: Answers, start: int, stop: int
 
 
 def _int64(path: re.Match[str]) -> int:
-    number = int(path["version"])
-    if number >= 2**63:
-        raise Refusal(Code.INVALID_ARGUMENT, f"Malformed request: {path.string}: version {number} exceeds 64 bits")
-    return number
+    digits = path["version"].lstrip("0") or "0"
+    # Counted before they are read: Python refuses to read thousands of digits.
+    if len(digits) > 19 or int(digits) >= 2**63:
+        version = digits if len(digits) <= 24 else f"{digits[:20]}… ({len(digits):,} digits)"
+        raise Refusal(Code.INVALID_ARGUMENT, f"Malformed request: version {version} exceeds 64 bits")
+    return int(digits)
 
 
 def _labelled(model: ServedModel, label: str) -> ServedVersion:
