@@ -1,4 +1,4 @@
-"""What each function of the language is in DuckDB; the NumPy side is in the families, and tests hold the two together."""
+"""What each function of the language is in DuckDB; the NumPy side is in the families, and tests compare the two."""
 
 from collections.abc import Mapping
 
