@@ -9,6 +9,7 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+from numpy.typing import NDArray
 
 from penstock.errors import ConfigError, PreconditionError, TrainingError
 from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
@@ -19,6 +20,7 @@ from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.preparation import (
     FitHead,
     class_factors,
+    encode_rows,
     fit_columns,
     notice,
     training_examples,
@@ -172,13 +174,13 @@ class _BoostedTrees(Estimator):
         examples = training_examples(self, input_fn, setup)
         if setup is None:
             setup = self._fit_setup(examples)
-        held_out, rest = None, examples
+        held_out = None
+        kept: NDArray[Any] = np.arange(examples.features.rows)
         if total is None if self._options.early_stopping is None else self._options.early_stopping:
             share = min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / examples.features.rows)
-            kept, held = split_rows(examples.features.rows, share, seed=self._config.seed)
-            rest, held_out = examples.take(kept), examples.take(held)
+            kept, held_out = split_rows(examples.features.rows, share, seed=self._config.seed)
         looks = _Looks(checkpoint)
-        self._grow(rest, held_out, setup, checkpoint, looks, total or _OPEN_ENDED_TREES, every, visit)
+        self._grow(examples, kept, held_out, setup, checkpoint, looks, total or _OPEN_ENDED_TREES, every, visit)
         if held_out is not None:
             self._grow_again(examples, setup, looks)
         if every:
@@ -188,14 +190,18 @@ class _BoostedTrees(Estimator):
         assert examples.labels is not None
         counted = slice(None) if examples.weights is None else examples.weights > 0
         head = self._fit_head(examples.labels[counted], examples.label)
-        features = fit_columns(self._columns, examples)
+        features = fit_columns(self._columns, examples, head)
         setup = Setup(
             estimator=type(self).__name__,
             parameters=self._params,
             features=features,
             head=head,
             weight_column=self._weight_column,
-            ignored=tuple(name for name in examples.features.schema.names if name not in features.raw_schema.names),
+            ignored=tuple(
+                name
+                for name in (*examples.features.schema.names, *examples.unread)
+                if name not in features.raw_schema.names
+            ),
             rows=examples.features.rows,
             data_digest=examples.data_digest,
         )
@@ -206,7 +212,8 @@ class _BoostedTrees(Estimator):
     def _grow(
         self,
         examples: Examples,
-        held_out: Examples | None,
+        kept: NDArray[Any],
+        held_out: NDArray[Any] | None,
         setup: Setup,
         checkpoint: Checkpoint | None,
         looks: "_Looks",
@@ -217,8 +224,10 @@ class _BoostedTrees(Estimator):
         from penstock.estimators.summaries import SummaryWriter
 
         parameters = self._parameters(setup)
-        rows = self._dataset(setup, examples, parameters)
-        validation = [] if held_out is None else [self._dataset(setup, held_out, parameters, reference=rows)]
+        rows = self._dataset(setup, examples, kept, parameters)
+        validation = []
+        if held_out is not None:
+            validation.append(self._dataset(setup, examples, held_out, parameters, reference=rows))
         done = 0 if checkpoint is None else checkpoint.step
         before = None if checkpoint is None else lightgbm.Booster(model_str=_text_of(checkpoint, "model"))
         growing = _Growing(self, setup, total=total, every=every, visit=visit, looks=looks)
@@ -252,7 +261,9 @@ class _BoostedTrees(Estimator):
         """The number of trees that did best on held-out rows, grown anew on all rows."""
         parameters = self._parameters(setup)
         booster = lightgbm.train(
-            parameters, self._dataset(setup, examples, parameters), num_boost_round=looks.best_step
+            parameters,
+            self._dataset(setup, examples, np.arange(examples.features.rows), parameters),
+            num_boost_round=looks.best_step,
         )
         newest = self._checkpoints.latest(notice=notice)
         assert newest is not None
@@ -272,14 +283,22 @@ class _BoostedTrees(Estimator):
         self._model = self._model_of(setup, best, step)
         return self._model
 
-    def _dataset(self, setup: Setup, examples: Examples, parameters: Mapping[str, Any], reference: Any = None) -> Any:
+    def _dataset(
+        self,
+        setup: Setup,
+        examples: Examples,
+        index: NDArray[Any],
+        parameters: Mapping[str, Any],
+        reference: Any = None,
+    ) -> Any:
+        """Some of the training rows, as LightGBM takes them."""
         assert examples.labels is not None
         features = tree_features(setup.features)
         blocks = features.blocks
-        _refuse_what_cannot_fit(examples.features.rows, sum(block.width for block in blocks))
-        labels = setup.head.encode(examples.labels)
+        _refuse_what_cannot_fit(len(index), sum(block.width for block in blocks))
+        labels = setup.head.encode(examples.labels[index])
         factors = class_factors(setup.head, labels, self._options.class_weight)
-        weights = examples.weights
+        weights = None if examples.weights is None else examples.weights[index]
         if factors is not None:
             weights = factors if weights is None else weights * factors
         categorical, place = [], 0
@@ -288,7 +307,7 @@ class _BoostedTrees(Estimator):
                 categorical.append(place)
             place += block.width
         return lightgbm.Dataset(
-            tree_matrix(blocks, features.encode(examples.features)),
+            tree_matrix(blocks, encode_rows(features, examples, index)),
             labels.reshape(len(labels)),
             weight=weights,
             categorical_feature=categorical,

@@ -1,6 +1,5 @@
 """Estimators whose body is a network: setup, checkpoints and the training loop put together."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.errors import ConfigError, DataError, PreconditionError, TrainingError
+from penstock.errors import ConfigError, PreconditionError, TrainingError
 from penstock.estimators.backend import value_of
 from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
 from penstock.estimators.defaults import Recipe, recipe_for
 from penstock.estimators.early_stopping import EarlyStopping
 from penstock.estimators.estimator import Estimator, InputFn, Visit
-from penstock.estimators.examples import Examples, read_examples
+from penstock.estimators.examples import Examples
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.fitting import Fitted, Plan, Watchers, fit
 from penstock.estimators.front import Front, fit_front
@@ -23,23 +22,20 @@ from penstock.estimators.loop import Hyperparameters, Program, Rows, TrainState,
 from penstock.estimators.network_body import NetworkBody
 from penstock.estimators.networks import Network
 from penstock.estimators.optimizers import OptimizerChoice, choose_optimizer, describe_optimizer
+from penstock.estimators.preparation import FitHead, class_factors, encode_rows, fit_columns, notice, training_examples
 from penstock.estimators.programs import CompiledProgram, compiled_program
 from penstock.estimators.progress import make_progress
 from penstock.estimators.ring import join_ring
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.schedules import Schedule
-from penstock.estimators.setup import AnyHead, Setup, check_same, load_setup, pick_samples, save_setup
+from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
 from penstock.estimators.table_input import split_rows
 from penstock.estimators.warm_start import describe_source, warm_setup, warm_state
 from penstock.estimators.wide_network import WideDeepNetwork
-from penstock.features.automatic import automatic_columns
 from penstock.features.column import FeatureColumn
-from penstock.features.fitted import FittedFeatures, fit_features
-from penstock.features.statistics import Statistics, gather_statistics
+from penstock.features.fitted import FittedFeatures
 
 __all__ = ["FitHead", "NetworkEstimator", "NetworkOptions"]
-
-FitHead = Callable[[NDArray[Any], str], AnyHead]
 
 Made = TypeVar("Made")
 
@@ -164,7 +160,7 @@ class NetworkEstimator(Estimator):
         visit: Visit = lambda _model, _is_last: None,
     ) -> None:
         if (memory := self._config.memory) is not None:
-            examples = self._training_examples(input_fn, None, steps if max_steps is None else max_steps)
+            examples = training_examples(self, input_fn, None, steps if max_steps is None else max_steps)
             key = ("setup", type(self).__name__, repr(self._preparation()))
             fitted = memory.recall(key, lambda: self._make_setup(examples))
             self._train(examples, fitted, None, steps=steps, max_steps=max_steps, every=every, visit=visit)
@@ -174,16 +170,14 @@ class NetworkEstimator(Estimator):
         if setup is not None:
             check_same(self._folder, setup, estimator=type(self).__name__, parameters=self._params)
         checkpoint = self._ring.chiefs_checkpoint(
-            lambda: None if setup is None else self._checkpoints.latest(notice=_notice)
+            lambda: None if setup is None else self._checkpoints.latest(notice=notice)
         )
         if checkpoint is not None and max_steps is not None and checkpoint.step >= max_steps:
-            _notice(
-                f"{self.model_dir} is at step {checkpoint.step} already; max_steps={max_steps} leaves nothing to do"
-            )
+            notice(f"{self.model_dir} is at step {checkpoint.step} already; max_steps={max_steps} leaves nothing to do")
             if every and not self.is_worker:
                 visit(self.fitted_model(), True)
             return
-        examples = self._training_examples(input_fn, setup, steps if max_steps is None else max_steps)
+        examples = training_examples(self, input_fn, setup, steps if max_steps is None else max_steps)
         if setup is None:
             setup = self._fit_setup(examples)
         self._train(examples, setup, checkpoint, steps=steps, max_steps=max_steps, every=every, visit=visit)
@@ -193,7 +187,7 @@ class NetworkEstimator(Estimator):
             return self._model
         setup = self._setup()
         check_same(self._folder, setup, estimator=type(self).__name__, parameters=self._params)
-        checkpoint = self._checkpoints.latest(notice=_notice) if step is None else self._checkpoints.load(step)
+        checkpoint = self._checkpoints.latest(notice=notice) if step is None else self._checkpoints.load(step)
         if checkpoint is None:
             raise PreconditionError(f"nothing is trained in {self.model_dir!r} yet; call train first")
         compiled = self._compiled(setup, 1e-3)
@@ -201,16 +195,6 @@ class NetworkEstimator(Estimator):
         stopping.restore(dict(checkpoint.arrays), dict(checkpoint.facts))
         self._model = self._model_of(setup, compiled, stopping.best(_state_of(checkpoint, compiled.program)))
         return self._model
-
-    def _training_examples(self, input_fn: InputFn, setup: Setup | None, most_batches: int | None) -> Examples:
-        if setup is not None:
-            return self._read(input_fn, with_labels=True, most_batches=most_batches)
-        examples = read_examples(input_fn, most_batches=most_batches)
-        if examples.labels is None:
-            raise DataError("the input has no labels; training needs a pair (features, labels)")
-        if examples.features.rows == 0:
-            raise DataError("the input has no rows; training needs at least one")
-        return examples.weighted_by(self._weight_column)
 
     def _preparation(self) -> dict[str, Any]:
         """The arguments that matter before the first step."""
@@ -236,10 +220,9 @@ class NetworkEstimator(Estimator):
         counted = slice(None) if examples.weights is None else examples.weights > 0
         head = self._fit_head(examples.labels[counted], examples.label)
         batch = examples.features
-        statistics = gather_statistics([batch])
-        columns = self._columns or self._automatic_columns(statistics, examples.label)
-        features = fit_features(columns, statistics)
-        front = fit_front(features.blocks, features.encode(batch), normalize=self._normalizes, seed=self._config.seed)
+        features = fit_columns(self._columns, examples, head)
+        encoded = encode_rows(features, examples, slice(None))
+        front = fit_front(features.blocks, encoded, normalize=self._normalizes, seed=self._config.seed)
         used = features.raw_schema.names
         return Setup(
             estimator=type(self).__name__,
@@ -252,12 +235,6 @@ class NetworkEstimator(Estimator):
             rows=batch.rows,
             data_digest=examples.data_digest,
         )
-
-    def _automatic_columns(self, statistics: Statistics, label: str) -> Sequence[FeatureColumn]:
-        chosen = automatic_columns(statistics, label=label)
-        for message in chosen.notices:
-            _notice(message)
-        return chosen.columns
 
     def _train(
         self,
@@ -276,12 +253,12 @@ class NetworkEstimator(Estimator):
         open_ended = open_ended and not examples.batching.given
         stops = open_ended if self._options.early_stopping is None else self._options.early_stopping
         held_out = None
+        kept: NDArray[Any] = np.arange(examples.features.rows)
         if stops:
             share = min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / examples.features.rows)
-            kept, held = split_rows(examples.features.rows, share, seed=self._config.seed)
-            held_out, examples = examples.take(held), examples.take(kept)
-        order = examples.batching.order(examples.features.rows, seed=self._config.seed)
-        recipe = recipe_for(examples.features.rows, order.batch_size)
+            kept, held_out = split_rows(examples.features.rows, share, seed=self._config.seed)
+        order = examples.batching.order(len(kept), seed=self._config.seed)
+        recipe = recipe_for(len(kept), order.batch_size)
         optimizer = self._optimizer(recipe.rate)
         compiled = self._compiled(setup, recipe.rate)
         state = self._recall(
@@ -298,11 +275,13 @@ class NetworkEstimator(Estimator):
         offset = 0 if order.last_step is None else state.step
         total = _last_step(state.step, steps, max_steps, order.last_step, recipe)
         part = "training rows" if held_out is None else "training rows but those held out"
-        rows = self._recall((part, setup), lambda: self._rows(setup, front, examples))
+        rows = self._recall((part, setup), lambda: self._rows(setup, front, examples, kept))
         stopping = None
         if held_out is not None:
             stopping = EarlyStopping(
-                self._measure(setup, front, compiled, held_out), every=max(1, total // _LOOKS), patience=_PATIENCE
+                self._measure(setup, front, compiled, examples, held_out),
+                every=max(1, total // _LOOKS),
+                patience=_PATIENCE,
             )
             if checkpoint is not None:
                 stopping.restore(dict(checkpoint.arrays), dict(checkpoint.facts))
@@ -321,7 +300,7 @@ class NetworkEstimator(Estimator):
         fitted = self._run(setup, compiled, state, rows, order, plan, visit)
         self._model = self._model_of(setup, compiled, fitted.state)
         if fitted.reason == "interrupted":
-            _notice(f"stopped at step {fitted.state.step}; the same call goes on from there")
+            notice(f"stopped at step {fitted.state.step}; the same call goes on from there")
             raise KeyboardInterrupt
 
     def _recall(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
@@ -393,27 +372,27 @@ class NetworkEstimator(Estimator):
             )
             return fit(compiled.loop, state, rows, order=order, plan=plan, watchers=watchers)
 
-    def _rows(self, setup: Setup, front: Front, examples: Examples) -> Rows:
+    def _rows(self, setup: Setup, front: Front, examples: Examples, index: NDArray[Any]) -> Rows:
+        """Some of the training rows, as the network reads them."""
         assert examples.labels is not None
-        labels = setup.head.encode(examples.labels)
-        weights = examples.weights
-        factors = _class_factors(setup.head, labels, self._options.class_weight)
+        labels = setup.head.encode(examples.labels[index])
+        weights = None if examples.weights is None else examples.weights[index]
+        factors = class_factors(setup.head, labels, self._options.class_weight)
         if factors is not None:
             weights = factors if weights is None else weights * factors
-        return Rows(front.pack(setup.features.encode(examples.features)), labels, weights)
+        return Rows(front.pack(encode_rows(setup.features, examples, index)), labels, weights)
 
     def _measure(
-        self, setup: Setup, front: Front, compiled: CompiledProgram, held_out: Examples
+        self, setup: Setup, front: Front, compiled: CompiledProgram, examples: Examples, held_out: NDArray[Any]
     ) -> Callable[[TrainState], float]:
         """The objective on held-out rows, less is better."""
-        rows = self._recall(("rows held out", setup), lambda: self._rows(setup, front, held_out))
+        rows = self._recall(("rows held out", setup), lambda: self._rows(setup, front, examples, held_out))
         name, more_is_better = setup.head.objective
-        assert held_out.labels is not None
+        assert examples.labels is not None
+        labels = examples.labels[held_out]
 
         def measure(state: TrainState) -> float:
-            outputs = compiled.loop.outputs(state, rows)
-            assert held_out.labels is not None
-            value = setup.head.evaluate(outputs, held_out.labels, rows.weights)[name]
+            value = setup.head.evaluate(compiled.loop.outputs(state, rows), labels, rows.weights)[name]
             return -value if more_is_better else value
 
         return measure
@@ -511,27 +490,6 @@ def _last_step(done: int, steps: int | None, max_steps: int | None, of_input: in
     return min(limits) if limits else max(done, recipe.steps)
 
 
-def _class_factors(
-    head: AnyHead, labels: NDArray[Any], class_weight: Mapping[str, float] | str | None
-) -> NDArray[np.float32] | None:
-    if class_weight is None:
-        return None
-    if not head.classes:
-        raise ConfigError("class_weight is for classifiers; give a regressor row weights with weight_column")
-    if class_weight == "balanced":
-        counts = np.bincount(labels, minlength=len(head.classes)).clip(1)
-        factors = len(labels) / (len(head.classes) * counts)
-        return np.asarray(factors[labels], dtype=np.float32)
-    if isinstance(class_weight, str):
-        raise ConfigError(f"class_weight is {class_weight!r}; expected 'balanced' or a weight by class name")
-    unknown = sorted(set(map(str, class_weight)) - set(head.classes))
-    if unknown:
-        raise ConfigError(f"class_weight names {unknown[0]!r}; the classes are {', '.join(head.classes)}")
-    named = {str(name): float(value) for name, value in class_weight.items()}
-    factors = np.array([named.get(name, 1.0) for name in head.classes])
-    return np.asarray(factors[labels], dtype=np.float32)
-
-
 def _checkpoint_of(state: TrainState, stopping: EarlyStopping | None) -> Checkpoint:
     arrays: dict[str, NDArray[Any]] = {}
     for part in ("trainable", "non_trainable", "optimizer"):
@@ -552,7 +510,3 @@ def _state_of(checkpoint: Checkpoint, program: Program) -> TrainState:
         return found
 
     return TrainState(checkpoint.step, series("trainable"), series("non_trainable"), series("optimizer"))
-
-
-def _notice(message: str) -> None:
-    sys.stderr.write(f"{message}\n")

@@ -13,10 +13,13 @@ from penstock.estimators.examples import Examples, read_examples
 from penstock.estimators.setup import AnyHead, Setup
 from penstock.features.automatic import automatic_columns
 from penstock.features.column import FeatureColumn
-from penstock.features.fitted import FittedFeatures, fit_features
+from penstock.features.fitted import FittedFeatures, fit_features, needs_targets
 from penstock.features.statistics import gather_statistics
+from penstock.features.target import FittedTargetMean, gather_targets
 
-__all__ = ["FitHead", "class_factors", "fit_columns", "notice", "training_examples"]
+__all__ = ["FitHead", "class_factors", "encode_rows", "fit_columns", "notice", "training_examples"]
+
+Index = NDArray[Any] | slice
 
 FitHead = Callable[[NDArray[Any], str], AnyHead]
 """The head for raw labels and the label's name."""
@@ -36,7 +39,7 @@ def training_examples(
     return examples.weighted_by(estimator.weight_column)
 
 
-def fit_columns(columns: Sequence[FeatureColumn] | None, examples: Examples) -> FittedFeatures:
+def fit_columns(columns: Sequence[FeatureColumn] | None, examples: Examples, head: AnyHead) -> FittedFeatures:
     """The feature columns fitted to the rows; None chooses them, and says what is left out."""
     statistics = gather_statistics([examples.features])
     if columns is None:
@@ -44,7 +47,31 @@ def fit_columns(columns: Sequence[FeatureColumn] | None, examples: Examples) -> 
         for message in chosen.notices:
             notice(message)
         columns = chosen.columns
-    return fit_features(columns, statistics)
+    if not needs_targets(columns):
+        return fit_features(columns, statistics)
+    assert examples.labels is not None
+    targets = _targets(head.encode(examples.labels), len(head.classes))
+    sums = gather_targets(columns, statistics, [(examples.features, targets)])
+    return fit_features(columns, statistics, targets=sums)
+
+
+def encode_rows(features: FittedFeatures, examples: Examples, index: Index) -> dict[str, NDArray[Any]]:
+    """The blocks of some of the training rows. examples: all of them, in the order that the features were fitted to.
+
+    A column made of the labels holds, for each row, what the other rows' labels say.
+    """
+    if not any(isinstance(column, FittedTargetMean) for column in features.columns):
+        return features.encode(examples.features.take(index))
+    return {name: array[index] for name, array in features.encode_training(examples.features).items()}
+
+
+def _targets(encoded: NDArray[Any], classes: int) -> NDArray[np.float64]:
+    """What means are taken of, `[rows, targets]`: the label, or an indicator of each class (of two, the second)."""
+    if not classes:
+        return np.asarray(encoded, np.float64)
+    if classes == 2:
+        return np.asarray(encoded, np.float64).reshape(-1, 1)
+    return np.asarray(np.eye(classes)[encoded], np.float64)
 
 
 def class_factors(
