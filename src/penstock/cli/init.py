@@ -1,10 +1,12 @@
 """`penstock init`: an experiment file, a trainer package, or the packaged example."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from penstock.cli.output import echo_next, settings_of
+from penstock.cli.reading import echo_detections, read_section, reading_flags
 from penstock.errors import UsageError
 
 __all__ = ["init"]
@@ -17,15 +19,18 @@ __all__ = ["init"]
 @click.option("--example", metavar="NAME", help="Copy a packaged example here: housing.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="PATH", help="File or folder to write.")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@reading_flags
 @click.pass_context
 def init(
     ctx: click.Context,
+    /,
     source: str | None,
     label: str | None,
     trainer: bool,
     example: str | None,
     output: Path | None,
     overwrite: bool,
+    **given: Any,
 ) -> None:
     """Look at the table SOURCE and write an experiment file for it, every line explained.
 
@@ -43,7 +48,9 @@ def init(
         raise UsageError(f"penstock init needs the column to predict: penstock init {source} --label COLUMN")
     else:
         write = write_trainer if trainer else write_experiment
-        written = write(source, label=label, settings=settings_of(ctx), output=output, overwrite=overwrite)
+        read = read_section(given)
+        written = write(source, label=label, settings=settings_of(ctx), output=output, overwrite=overwrite, read=read)
+    echo_detections(written.detections)
     for path in written.paths:
         click.echo(path)
     echo_next(written.next_command)

@@ -4,15 +4,18 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 from penstock.bundle.manifest import Task
-from penstock.data.options import ReadOptions
+from penstock.data.options import Detection
 from penstock.data.profile import ColumnProfile, TableProfile
 from penstock.data.profiler import profile_table
+from penstock.data.recipe.document import read_options
 from penstock.data.schema import DataType, Schema
 from penstock.data.table import open_table
 from penstock.errors import AlreadyExistsError, NotFoundError, UsageError
@@ -27,30 +30,45 @@ _EXAMPLE_LABEL = "MEDV"
 
 @dataclass(frozen=True)
 class Written:
-    """What was written, and the command that comes next."""
+    """What was written, the command that comes next, and what was found out about the table."""
 
     paths: tuple[Path, ...]
     next_command: str
+    detections: tuple[Detection, ...] = ()
 
 
 def write_experiment(
-    source: str, *, label: str, settings: Settings, output: Path | None = None, overwrite: bool = False
+    source: str,
+    *,
+    label: str,
+    settings: Settings,
+    output: Path | None = None,
+    overwrite: bool = False,
+    read: Mapping[str, Any] | None = None,
 ) -> Written:
     """Writes an experiment file for a table, every line explained by what was found in the table.
 
-    output: the file; by default the table's name with `.yaml`, in the current folder.
+    output: the file; by default the table's name with `.yaml`, in the current folder. read: overrides of what reading
+        detects, by the names of ReadOptions; they are kept in the file.
     Raises AlreadyExistsError rather than overwrite, DataError where the label is not a column of the table.
     """
     path = output or Path(f"{stem_of(source)}.yaml")
     _refuse_existing([path], overwrite=overwrite)
-    profile, schema, inferred = _look(source, label, settings)
+    look = _look(source, label, settings, read or {})
     place = source if "://" in source else os.path.relpath(source, path.parent)
-    path.write_text(experiment_text(place, label=label, profile=profile, schema=schema, inferred=inferred, path=path))
-    return Written((path,), f"penstock train {path} --register {model_name_of(stem_of(source))}")
+    path.write_text(experiment_text(place, label=label, look=look, read=read or {}, path=path))
+    command = f"penstock train {path} --register {model_name_of(stem_of(source))}"
+    return Written((path,), command, look.detections)
 
 
 def write_trainer(
-    source: str, *, label: str, settings: Settings, output: Path | None = None, overwrite: bool = False
+    source: str,
+    *,
+    label: str,
+    settings: Settings,
+    output: Path | None = None,
+    overwrite: bool = False,
+    read: Mapping[str, Any] | None = None,
 ) -> Written:
     """Writes a trainer package for a table: `trainer/task.py`, to be changed at will, run by `penstock local train`."""
     folder = output or Path("trainer")
@@ -58,13 +76,15 @@ def write_trainer(
         raise UsageError(f"{str(folder)!r} cannot be the name of a Python package; expected letters, digits and _")
     paths = [folder / "__init__.py", folder / "task.py"]
     _refuse_existing(paths, overwrite=overwrite)
-    profile, schema, inferred = _look(source, label, settings)
+    look = _look(source, label, settings, read or {})
     place = source if "://" in source else str(Path(source).absolute())
     template = files("penstock.flows").joinpath("templates", "trainer_task.py.txt").read_text(encoding="utf-8")
-    columns = [name for name in schema.names if name != label and not _left_out(profile[name])]
-    classifier = inferred.task is not Task.REGRESSION
+    columns = [name for name in look.schema.names if name != label and not _left_out(look.profile[name])]
+    classifier = look.inferred.task is not Task.REGRESSION
     text = (
         template.replace("@SOURCE@", json.dumps(place, ensure_ascii=False))
+        .replace("@OPTIONS@", f', options=read_options({json.dumps(read)}, place="this trainer")' if read else "")
+        .replace("@IMPORTS@", "from penstock.data.recipe.document import read_options\n" if read else "")
         .replace("@LABEL@", json.dumps(label, ensure_ascii=False))
         .replace("@FEATURES@", _python_list(columns))
         .replace("@ESTIMATOR@", "DNNClassifier" if classifier else "DNNRegressor")
@@ -74,7 +94,7 @@ def write_trainer(
     paths[1].write_text(text, encoding="utf-8")
     module = f"{folder.name}.task"
     command = f"penstock local train --module-name {module} --package-path {folder} -- --output_dir output"
-    return Written(tuple(paths), command)
+    return Written(tuple(paths), command, look.detections)
 
 
 def write_example(name: str, *, folder: Path, overwrite: bool = False) -> Written:
@@ -90,10 +110,9 @@ def write_example(name: str, *, folder: Path, overwrite: bool = False) -> Writte
     return Written(tuple(paths.values()), f"penstock init {paths['housing_lab.csv']} --label {_EXAMPLE_LABEL}")
 
 
-def experiment_text(
-    source: str, *, label: str, profile: TableProfile, schema: Schema, inferred: InferredTask, path: Path
-) -> str:
+def experiment_text(source: str, *, label: str, look: "_Look", read: Mapping[str, Any], path: Path) -> str:
     """The experiment file as text. All names and values are written as YAML strings, whatever they hold."""
+    profile, schema, inferred = look.profile, look.schema, look.inferred
     estimator = "DNNRegressor" if inferred.task is Task.REGRESSION else "DNNClassifier"
     lines = [
         "# An experiment: what to learn, from which table, and how.",
@@ -103,7 +122,9 @@ def experiment_text(
         "data:",
         f"  source: {_yaml(source)}  # {profile.rows:,} rows, {len(schema)} columns; a file, a glob, a URI, or a list",
         "  # evaluation: other.csv  # rows to evaluate on; without it, `split` holds some out",
-        "  # read: {delimiter: ';', null_marks: ['?']}  # overrides of what reading the file detects",
+        f"  read: {json.dumps(read)}  # overrides of what reading the file detects"
+        if read
+        else "  # read: {delimiter: ';', null_marks: ['?']}  # overrides of what reading the file detects",
         "",
         f"label: {_yaml(label)}",
         f"task: {inferred.task}  # {inferred.reason}",
@@ -168,14 +189,22 @@ def model_name_of(stem: str) -> str:
     return name if re.match(r"[A-Za-z]", name) else f"model_{name}".rstrip("_")
 
 
-def _look(source: str, label: str, settings: Settings) -> tuple[TableProfile, Schema, InferredTask]:
-    table = open_table(source, settings=settings, options=ReadOptions())
-    try:
+@dataclass(frozen=True)
+class _Look:
+    """What one look at all rows of a table told."""
+
+    profile: TableProfile
+    schema: Schema
+    inferred: InferredTask
+    detections: tuple[Detection, ...]
+
+
+def _look(source: str, label: str, settings: Settings, read: Mapping[str, Any]) -> _Look:
+    options = read_options(dict(read), place="the overrides of reading")
+    with closing(open_table(source, settings=settings, options=options)) as table:
         check_label(table.schema, label, source=source)
         profile = profile_table(table)
-        return profile, table.schema, infer_task(profile[label])
-    finally:
-        table.close()
+        return _Look(profile, table.schema, infer_task(profile[label]), table.detections)
 
 
 def _left_out(column: ColumnProfile) -> str:

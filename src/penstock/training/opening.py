@@ -5,15 +5,13 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from penstock.bundle.manifest import Task
-from penstock.data.options import ReadOptions
 from penstock.data.profile import TableProfile
 from penstock.data.profiler import profile_table
+from penstock.data.recipe.document import read_options
 from penstock.data.schema import Schema
 from penstock.data.table import Table, open_table
-from penstock.errors import ConfigError, did_you_mean
+from penstock.errors import ConfigError
 from penstock.estimators.estimator import Estimator
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.table_input import TableInput, table_input_fns
@@ -69,7 +67,7 @@ class OpenExperiment:
 @contextmanager
 def open_tables(experiment: Experiment, *, settings: Settings) -> Iterator[OpenTables]:
     """Opens the tables. Raises DataError, also where the label is not in them, and ConfigError for data.read."""
-    options = _read_options(experiment.data.read)
+    options = read_options(experiment.data.read, place="data.read")
     with ExitStack() as opened:
         table = opened.enter_context(closing(open_table(experiment.data.source, settings=settings, options=options)))
         evaluation = None
@@ -109,18 +107,6 @@ def open_experiment(experiment: Experiment, tables: OpenTables, *, note: Callabl
         evaluation_input=evaluation_input,
         feature_columns=_feature_columns(treatments, training_input, experiment.label.name, note),
     )
-
-
-def _read_options(section: Mapping[str, Any]) -> ReadOptions:
-    known = ReadOptions.__dataclass_fields__
-    for name in section:
-        if name not in known:
-            close = did_you_mean(name, known)
-            raise ConfigError(f"data.read has no option {name!r}; it has {', '.join(known)}{close}")
-    try:
-        return msgspec.convert(dict(section), ReadOptions)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"data.read: {error}") from None
 
 
 def _task(experiment: Experiment, profile: TableProfile) -> Task:
