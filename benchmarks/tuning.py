@@ -90,7 +90,8 @@ def search(seeds: int) -> None:
             f"{seeds} seeds a task; TPE is better on {better} of {len(rows)} tasks.",
             "p: one-sided exact sign-flip test of the paired differences (the chance of so large a mean, were "
             "the two alike).",
-            "Networks of two small layers, 150 steps; no pruning; learning rate, weight decay, layer sizes and the L2 penalty searched.",
+            "Networks of two small layers, 150 steps; no pruning; learning rate, weight decay, layer sizes and the L2 "
+            "penalty searched.",
         ],
     )
 
