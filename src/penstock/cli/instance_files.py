@@ -116,15 +116,15 @@ def _constant(name: str) -> float:
 
 
 def _csv_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Cells go as they are and the server reads numbers out of them; an empty cell is a missing value."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    """Spaces around names and cells do not count, as in a table; the server reads numbers; an empty cell is missing."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     columns: list[str] | None = None
     try:
         for row in reader:
             if not row:
                 continue
             if columns is None:
-                columns = row
+                columns = [column.strip(" ") for column in row]
                 twice = next((column for column in columns if columns.count(column) > 1), None)
                 if twice is not None:
                     raise DataError(f"{name} line 1 names the column {twice!r} more than once")
@@ -134,6 +134,6 @@ def _csv_rows(name: str, text: str) -> Iterator[tuple[int, dict[str, str | None]
                     f"{name} line {reader.line_num} has {len(row)} cells; expected {len(columns)}, one for each column "
                     "of line 1"
                 )
-            yield reader.line_num, {column: cell or None for column, cell in zip(columns, row, strict=True)}
+            yield reader.line_num, {column: cell.strip(" ") or None for column, cell in zip(columns, row, strict=True)}
     except csv.Error as error:
         raise DataError(f"{name} line {reader.line_num} is not CSV: {error}") from error

@@ -35,6 +35,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     null_marks: texts that mean missing besides an empty cell ("?", "NA"), as read from the file.
     formats: strptime formats accepted for a timestamp besides ISO 8601, in order of trial.
     timezone: IANA zone assumed for timestamps without an offset; values are kept in UTC.
+    trim: whether a string is a cell of text: spaces around it do not count, and nothing but spaces is missing.
+    decimal: the decimal mark of numbers that come as text. groups: whether their digits stand in groups of three,
+    parted by the other mark ("1,234.5", "1.234,5"). Numbers that come as numbers are not concerned.
     unit: unit of the values, for people ("dollars").
     """
 
@@ -44,6 +47,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     null_marks: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     timezone: Literal["UTC"] | str = "UTC"
+    trim: bool = False
+    decimal: Literal[".", ","] = "."
+    groups: bool = False
     unit: str | None = None
     description: str | None = None
 

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from penstock.data.cells import Notation
 from penstock.data.columns import Array, ColumnBatch, dtype_of, missing_value
 from penstock.data.delimited import Opened, open_delimited
 from penstock.data.engine import Workspace, connect, mapped_errors, quote_name
@@ -179,6 +180,9 @@ def _schema(scan: Scan, survey: Survey) -> Schema:
                 null_marks=plan.judgement.marks,
                 formats=plan.judgement.formats,
                 timezone=plan.timezone if plan.type is DataType.TIMESTAMP else "UTC",
+                trim=plan.trim and plan.is_text and plan.type is DataType.STRING,
+                decimal="," if plan.judgement.notation is Notation.DECIMAL_COMMA else ".",
+                groups=plan.judgement.notation in (Notation.DECIMAL_COMMA, Notation.COMMA_GROUPS),
             )
             for plan, found in zip(scan.plans, survey.columns, strict=True)
         )

@@ -134,7 +134,7 @@ class _ColumnDecoder:
         self._column = column
         self._dtype = dtype_of(column.type)
         self._read = value_reader(column)
-        self._null_marks = frozenset(column.null_marks)
+        self._is_verbatim = not column.null_marks and not column.trim
 
     def __call__(self, values: Values) -> Array:
         """Raises InstanceError naming the index of a value that does not fit."""
@@ -156,7 +156,7 @@ class _ColumnDecoder:
                     return np.array(values, dtype=np.float64)
                 except OverflowError:
                     return None
-            case DataType.STRING if kinds == {str} and not self._null_marks and "".join(values).isascii():
+            case DataType.STRING if kinds == {str} and self._is_verbatim and "".join(values).isascii():
                 return np.array(values, dtype=object)
         return None
 

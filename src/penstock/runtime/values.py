@@ -1,7 +1,9 @@
 """One value a caller sent to one value of a column array: what is accepted for each type, and what is refused.
 
 Coercion only without loss: "3" is 3 for the sake of CSV clients, 3.7 is no integer, true is no number. `null` and NaN
-mean missing; so do a column's null marks and, except in a string column, the empty string.
+mean missing; so do a column's null marks and, except in a string column, the empty string. Texts are read as the table
+was that the model learnt from: spaces around a string count unless the column is trimmed, and a number's text has the
+column's decimal mark and digit groups.
 """
 
 import base64
@@ -16,7 +18,7 @@ from penstock.data.columns import missing_value
 from penstock.data.schema import Column, DataType
 from penstock.runtime.timestamps import TimestampParser
 
-__all__ = ["MAX_EXACT_INTEGER", "ValueReader", "is_base64", "shorten", "value_reader"]
+__all__ = ["MAX_EXACT_INTEGER", "ValueReader", "is_base64", "shorten", "trimmed", "value_reader"]
 
 ValueReader = Callable[[object], float | str | int]
 """A value as sent to the value in the column's array. Raises ValueError saying what was expected."""
@@ -24,7 +26,12 @@ ValueReader = Callable[[object], float | str | int]
 MAX_EXACT_INTEGER = 2**53 - 1
 """Integer columns are held as float64, in which every integer up to here has a value of its own."""
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_COMMA_GROUPS = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?", re.ASCII)
+_SPACES = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+"""What DuckDB's trim takes off: the space separators of Unicode, no tabs and no line breaks."""
+
 _MISSING_TEXTS = frozenset({"", "nan"})
 _TRUE_TEXTS = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE_TEXTS = frozenset({"false", "f", "no", "n", "0"})
@@ -35,17 +42,20 @@ def value_reader(column: Column) -> ValueReader:
     """The reader of one column's values. A value of one-element lists counts as that element (`[0.5]`, `[[0.5]]`)."""
     null_marks = frozenset(column.null_marks)
     missing = missing_value(column.type)
+    is_trimmed = column.trim and column.type is DataType.STRING
     match column.type:
         case DataType.STRING:
             read: ValueReader = _string
+            if column.trim:
+                null_marks |= {""}
         case DataType.TIMESTAMP:
             read = _timestamp_reader(column)
             null_marks |= {""}
         case DataType.INTEGER:
-            read = _integer
+            read = _integer_reader(_number_reader(column))
             null_marks |= _MISSING_TEXTS
         case DataType.FLOAT:
-            read = _float
+            read = _number_reader(column)
             null_marks |= _MISSING_TEXTS
         case DataType.BOOLEAN:
             read = _boolean
@@ -58,8 +68,11 @@ def value_reader(column: Column) -> ValueReader:
             value = value[0]
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return missing
-        if isinstance(value, str) and (value in null_marks or (read is not _string and value.strip() in null_marks)):
-            return missing
+        if isinstance(value, str):
+            if is_trimmed:
+                value = trimmed(value)
+            if value in null_marks or (read is not _string and value.strip() in null_marks):
+                return missing
         return read(value)
 
     return reader
@@ -76,20 +89,57 @@ def shorten(value: object) -> str:
     return text if len(text) <= _SHOWN_BYTES else f"{text[:_SHOWN_BYTES]}…"
 
 
-def _float(value: object) -> float:
-    if isinstance(value, bool):
-        raise ValueError("expected a number, not a boolean")
-    if isinstance(value, int | float):
-        number = _as_float(value)
-    elif isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        number = float(value)
-    elif isinstance(value, str) and value.strip().lower().lstrip("+-") in {"inf", "infinity"}:
-        number = math.inf
-    else:
-        raise ValueError("expected a number")
-    if math.isinf(number):
-        raise ValueError("expected a finite number")
-    return number
+def trimmed(text: str) -> str:
+    """The text as a table's reader takes a padded cell: the spaces around it left out."""
+    return text.strip(_SPACES) if text.startswith(" ") or text.endswith(" ") else text
+
+
+def _number_reader(column: Column) -> Callable[[object], float]:
+    parse = _number_parser(column)
+
+    def read(value: object) -> float:
+        if isinstance(value, bool):
+            raise ValueError("expected a number, not a boolean")
+        if isinstance(value, int | float):
+            number = _as_float(value)
+        elif isinstance(value, str):
+            number = parse(value.strip())
+        else:
+            raise ValueError("expected a number")
+        if math.isinf(number):
+            raise ValueError("expected a finite number")
+        return number
+
+    return read
+
+
+def _number_parser(column: Column) -> Callable[[str], float]:
+    """Text to a number in the notation that the column's table was written in, and in no other."""
+    if column.decimal == ",":
+
+        def parse_decimal_comma(text: str) -> float:
+            if not _DECIMAL_COMMA.fullmatch(text):
+                raise ValueError("expected a number, its text with a decimal comma as in the training table (1.234,5)")
+            return float(text.replace(".", "").replace(",", "."))
+
+        return parse_decimal_comma
+    if column.groups:
+
+        def parse_groups(text: str) -> float:
+            if not _COMMA_GROUPS.fullmatch(text):
+                raise ValueError("expected a number, its text as in the training table (1,234.5)")
+            return float(text.replace(",", ""))
+
+        return parse_groups
+    return _plain_number
+
+
+def _plain_number(text: str) -> float:
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    if text.lower().lstrip("+-") in {"inf", "infinity"}:
+        return math.inf
+    raise ValueError("expected a number")
 
 
 def _as_float(value: int | float) -> float:
@@ -99,15 +149,18 @@ def _as_float(value: int | float) -> float:
         return math.inf
 
 
-def _integer(value: object) -> float:
-    if isinstance(value, bool):
-        raise ValueError("expected an integer, not a boolean")
-    number = _float(value)
-    if not number.is_integer():
-        raise ValueError("expected an integer")
-    if abs(number) > MAX_EXACT_INTEGER:
-        raise ValueError("expected an integer below 2^53, up to where integers are held exactly")
-    return number
+def _integer_reader(read_number: Callable[[object], float]) -> Callable[[object], float]:
+    def read(value: object) -> float:
+        if isinstance(value, bool):
+            raise ValueError("expected an integer, not a boolean")
+        number = read_number(value)
+        if not number.is_integer():
+            raise ValueError("expected an integer")
+        if abs(number) > MAX_EXACT_INTEGER:
+            raise ValueError("expected an integer below 2^53, up to where integers are held exactly")
+        return number
+
+    return read
 
 
 def _boolean(value: object) -> float:
