@@ -22,6 +22,7 @@ __all__ = ["BINS", "histogram_edges", "profile_of_counts", "time_shares"]
 
 BINS = 32
 HOUR_US = 3_600_000_000
+_KEPT_NUMBERS = 100
 _THURSDAY = 3
 """1970-01-01, where timestamps begin, counted from Monday."""
 
@@ -31,9 +32,11 @@ def profile_of_counts(
 ) -> ColumnProfile:
     """The profile of a column of `rows` rows that holds these values so often, and is missing in the others.
 
-    values: timestamps as microseconds UTC. kept: how many values the profile keeps.
+    values: timestamps as microseconds UTC. kept: how many values the profile keeps; of more numbers than that only 100.
     """
     present = sum(counts)
+    if column.type is not DataType.STRING and len(values) > kept:
+        kept = min(kept, _KEPT_NUMBERS)
     order = sorted(range(len(values)), key=lambda i: (-counts[i], values[i]))
     shared = ColumnProfile(
         name=column.name,

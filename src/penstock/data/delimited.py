@@ -16,7 +16,7 @@ from penstock.data.plans import plan_text_column, verify_named_columns
 from penstock.data.repair import count_notes, iterate_rows, repaired
 from penstock.data.scan import ColumnPlan, CsvLayout, Scan
 from penstock.data.schema import DataType
-from penstock.data.survey import MisfitError, Survey, misfit_texts, survey_rows
+from penstock.data.survey import PLAIN_PASS, MisfitError, Pass, Survey, misfit_texts, survey_rows
 from penstock.errors import DataError
 from penstock.settings import Settings
 
@@ -44,7 +44,12 @@ class Opened:
 
 
 def open_delimited(
-    files: Sequence[SourceFile], *, options: ReadOptions, settings: Settings, workspace: Workspace
+    files: Sequence[SourceFile],
+    *,
+    options: ReadOptions,
+    settings: Settings,
+    workspace: Workspace,
+    reading: Pass = PLAIN_PASS,
 ) -> Opened:
     """Raises DataError naming the file, the line and what is wrong where a row does not fit."""
     detections: list[Detection] = []
@@ -60,7 +65,7 @@ def open_delimited(
     samples = _distinct_cells(sample, dialect)
     padded = {i for row in sample.rows for i, cell in enumerate(row) if cell != cell.strip()}
     plans = _plans(plain[0], dialect, samples, options, padded=padded)
-    opening = _Opening(plain, dialect, plans, samples, options, settings, workspace)
+    opening = _Opening(plain, dialect, plans, samples, options, settings, workspace, reading)
     scan, survey = opening.run()
     if opening.is_transcoded:
         detections = [found for found in detections if found.what != "encoding"]
@@ -79,7 +84,9 @@ class _Opening:
         options: ReadOptions,
         settings: Settings,
         workspace: Workspace,
+        reading: Pass,
     ) -> None:
+        self.reading = reading
         self.originals = files
         self.files = files
         self.dialect = dialect
@@ -111,7 +118,7 @@ class _Opening:
 
     def _survey(self, connection: duckdb.DuckDBPyConnection, scan: Scan) -> tuple[Scan, Survey]:
         try:
-            return survey_rows(connection, scan, samples=self.samples)
+            return survey_rows(connection, scan, samples=self.samples, reading=self.reading)
         except MisfitError as error:
             self._reject_or_raise(connection, scan, error)
         except duckdb.InvalidInputException as error:

@@ -6,7 +6,7 @@ that are frequent in the sample.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,256 +20,410 @@ from penstock.data.engine import quote_text
 from penstock.data.profile import RANKS, ColumnProfile, Histogram, TextLengths, TimeShares, ValueCount
 from penstock.data.sample import SAMPLE, SampledRows
 from penstock.data.schema import Column, DataType
-from penstock.data.sketch import HASH_RANGE, SKETCH_SIZE, DistinctSketch
+from penstock.data.sketch import RANKS_OF_BITS, REGISTERS, DistinctSketch, Moments
 from penstock.data.survey import ColumnSurvey
 
-__all__ = ["Inquiry", "Known", "inquiry_of"]
+__all__ = ["Facts", "Inquiry", "Subject", "inquiry_of"]
 
 FEW_NUMBERS = 1_000
+LISTED_VALUES = 500
 FEW_TEXTS = 10_000
 _CANDIDATES = 100
 _MIN_CANDIDATE_COUNT = 3
+_MIN_CANDIDATE_SHARE = 1e-3
 _UNSEEN_MEAN = 8.0
 """A value that a sample holds less than 3 times is expected there less than 8 times, with 98 % confidence (Poisson)."""
 _MONDAY_HOURS = 72
 """Timestamps begin on a Thursday."""
+_WEEK_HOURS = 168
 _HASHER = f"duckdb-{duckdb.__version__}"
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of a column before. name: in SQL; rows: of the table; kept: how many values its profile keeps."""
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A column before the pass. place: it is `c<place>` in the SQL of all rows and of the sample.
 
-    column: Column
-    name: str
-    rows: int
+    kept: how many values to keep. survey: what an earlier pass found, None in the first: then the sample has to do.
+    """
+
+    type: DataType
+    place: int
     kept: int
-    survey: ColumnSurvey
     sample: SampledRows
+    survey: ColumnSurvey | None
+
+    @property
+    def name(self) -> str:
+        return f"c{self.place}"
 
     @property
     def value(self) -> str:
         """SQL of the column's values as Python gets them: timestamps as microseconds."""
-        return f"epoch_us({self.name})" if self.column.type is DataType.TIMESTAMP else self.name
+        return f"epoch_us({self.name})" if self.type is DataType.TIMESTAMP else self.name
+
+    @property
+    def number(self) -> str:
+        return f"CAST({self.value} AS DOUBLE)"
 
     @property
     def hash(self) -> str:
         """SQL of a value's hash; whole numbers hash as the same floats do."""
-        return f"hash({self.name})" if self.column.type is DataType.STRING else f"hash(CAST({self.value} AS DOUBLE))"
+        return f"hash({self.name})" if self.type is DataType.STRING else f"hash({self.number})"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A column after the pass. rows: of the table; connection: where values are hashed as they were in the pass."""
+
+    column: Column
+    rows: int
+    survey: ColumnSurvey
+    connection: duckdb.DuckDBPyConnection
 
 
 class Inquiry(Protocol):
-    """expressions: SQL aggregates; profile: what their answers, in order, say."""
+    """columns: SQL of what is computed once a row. expressions: SQL aggregates over them and the table's columns.
+
+    profile: what the answers to the expressions, in order, say; None where the sample misled the inquiry.
+    """
+
+    @property
+    def columns(self) -> Sequence[str]: ...
 
     @property
     def expressions(self) -> Sequence[str]: ...
 
-    def profile(self, answers: Sequence[Any]) -> ColumnProfile: ...
+    def profile(self, answers: Sequence[Any], facts: Facts) -> ColumnProfile | None: ...
 
 
-def inquiry_of(known: Known, connection: duckdb.DuckDBPyConnection) -> Inquiry:
-    """The inquiry that suits a column, by what the survey and the sample (a table of the connection) say."""
-    is_text = known.column.type is DataType.STRING
-    few = FEW_TEXTS if is_text else FEW_NUMBERS
-    if known.sample.is_whole or known.column.type is DataType.BOOLEAN or known.survey.distinct <= few:
-        return CountedColumn(known)
-    candidates = _candidates(known, connection)
+def inquiry_of(subject: Subject, connection: duckdb.DuckDBPyConnection) -> Inquiry | None:
+    """The inquiry that suits a column, by what the survey and the sample (a table of the connection) say.
+
+    None where the sample does not suffice to put one in the first pass.
+    """
+    is_text = subject.type is DataType.STRING
+    distinct = _sampled_distinct(subject, connection) if subject.survey is None else subject.survey.distinct
+    if subject.survey is None and distinct <= LISTED_VALUES:
+        return ListedColumn(subject, _sampled_values(subject, connection))
+    is_few = distinct <= (FEW_TEXTS if is_text else FEW_NUMBERS)
+    if is_few or subject.sample.is_whole or subject.type is DataType.BOOLEAN:
+        return CountedColumn(subject) if subject.survey is not None else None
+    candidates = _candidates(subject, connection)
     if is_text:
-        return TextColumn(known, candidates)
-    number = f"CAST({known.value} AS DOUBLE)"
-    fetched = connection.execute(f"SELECT {number} AS x FROM {SAMPLE} WHERE isfinite({number})").fetchnumpy()["x"]
-    typical = np.asarray(fetched, dtype=np.float64)
-    low, high = known.survey.min, known.survey.max
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        low, high = (float(typical.min()), float(typical.max())) if len(typical) else (0.0, 0.0)
-    display, is_log = histogram_edges(known.column.type, float(low), float(high), typical)
-    return NumberColumn(known, candidates, display, is_log, _counting_edges(display, typical))
+        return TextColumn(subject, candidates)
+    fetched = connection.execute(f"SELECT {subject.number} AS x FROM {SAMPLE}").fetchnumpy()["x"]
+    typical = np.ma.filled(np.ma.asarray(fetched, dtype=np.float64), np.nan)
+    typical = typical[np.isfinite(typical)]
+    low, high = (float(typical.min()), float(typical.max())) if len(typical) else (0.0, 0.0)
+    if subject.survey is not None and subject.survey.min is not None and subject.survey.max is not None:
+        known = float(subject.survey.min), float(subject.survey.max)
+        low, high = (known[0] if math.isfinite(known[0]) else low), (known[1] if math.isfinite(known[1]) else high)
+    display, is_log = histogram_edges(subject.type, low, high, typical)
+    if subject.survey is None:
+        display = _widened(display, is_log=is_log)
+    return NumberColumn(subject, candidates, display, is_log, _counting_edges(display, typical), typical)
 
 
 @dataclass(frozen=True)
 class CountedColumn:
     """Every value counted."""
 
-    known: Known
+    subject: Subject
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return ()
 
     @property
     def expressions(self) -> Sequence[str]:
-        counts = f"histogram({self.known.value})"
-        as_hashed = "k" if self.known.column.type is DataType.STRING else "CAST(k AS DOUBLE)"
-        hashes = f"list_transform(map_keys({counts}), lambda k: hash({as_hashed}))"
-        return [counts, f"list_slice(list_sort({hashes}), 1, {SKETCH_SIZE + 1})"]
+        return [f"histogram({self.subject.value})"]
 
-    def profile(self, answers: Sequence[Any]) -> ColumnProfile:
-        counts: Mapping[Any, int] = answers[0] or {}
-        hashes = np.asarray(answers[1] or [], dtype=np.uint64)
-        return profile_of_counts(
-            self.known.column,
-            rows=self.known.rows,
-            values=list(counts),
-            counts=list(counts.values()),
-            kept=self.known.kept,
-            sketch=DistinctSketch.of(hashes, bound=HASH_RANGE, hasher=_HASHER),
-        )
+    def profile(self, answers: Sequence[Any], facts: Facts) -> ColumnProfile | None:
+        return _profile_of_counts(answers[0] or {}, facts, self.subject)
+
+
+@dataclass(frozen=True)
+class ListedColumn:
+    """The values of the sample counted, in the hope that they are all: looking them up is faster than finding them."""
+
+    subject: Subject
+    values: Sequence[Any]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return ()
+
+    @property
+    def expressions(self) -> Sequence[str]:
+        if not self.values:
+            return ["NULL"]
+        if self.subject.type is DataType.STRING:
+            return [f"histogram_exact({self.subject.name}, [{', '.join(map(quote_text, self.values))}])"]
+        return [f"histogram_exact({self.subject.number}, {_doubles(self.values)})"]
+
+    def profile(self, answers: Sequence[Any], facts: Facts) -> ColumnProfile | None:
+        found: Mapping[Any, int] = answers[0] or {}
+        counts = {value: found[value] for value in self.values if found.get(value)}
+        if sum(counts.values()) != facts.survey.present:
+            return None
+        return _profile_of_counts(counts, facts, self.subject)
+
+
+def _profile_of_counts(counts: Mapping[Any, int], facts: Facts, subject: Subject) -> ColumnProfile:
+    as_python: Callable[[Any], Any] = {DataType.INTEGER: int, DataType.BOOLEAN: bool}.get(
+        facts.column.type, lambda value: value
+    )
+    values = [as_python(value) for value in counts]
+    return profile_of_counts(
+        facts.column,
+        rows=facts.rows,
+        values=values,
+        counts=list(counts.values()),
+        kept=subject.kept,
+        sketch=_sketch_of_values(values, facts),
+    )
+
+
+def _sketch_of_values(values: Sequence[Any], facts: Facts) -> DistinctSketch:
+    kind = "VARCHAR" if facts.column.type is DataType.STRING else "DOUBLE"
+    answer = facts.connection.execute(
+        f"SELECT {_sketched('h')} FROM (SELECT {_bit_place('hash(v)')} AS h FROM (SELECT unnest(?::{kind}[]) AS v))",
+        [list(values)],
+    ).fetchone()
+    assert answer is not None
+    return DistinctSketch.of_bits(answer[0], hasher=_HASHER)
 
 
 @dataclass(frozen=True)
 class NumberColumn:
     """Numbers or timestamps of many different values.
 
-    display: edges of the histogram shown; edges: those between which all rows are counted, the shown ones among them.
+    display: edges of the histogram to be shown; edges: those between which all rows are
+    counted, the shown ones among them. typical: values of the sample.
     """
 
-    known: Known
+    subject: Subject
     candidates: Sequence[float]
     display: NDArray[np.float64]
     is_log: bool
     edges: NDArray[np.float64]
+    typical: NDArray[np.float64]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        place = self.subject.place
+        shift, scale = self._standard
+        return [
+            f"{self._finite} AS x{place}",
+            f"({self._finite} - {_double(shift)}) * {_double(1 / scale)} AS z{place}",
+            f"{_bit_place(self.subject.hash)} AS h{place}",
+        ]
 
     @property
     def expressions(self) -> Sequence[str]:
-        number = self._finite
-        shifted = f"{number} - {_double(self._shift)}"
+        number, away = f"x{self.subject.place}", f"z{self.subject.place}"
         inquiries = [
             f"count({number})",
             f"min({number})",
             f"max({number})",
-            f"avg({shifted})",
-            f"stddev_pop({number})",
-            f"skewness({shifted})",
-            f"count(CASE WHEN {number} = 0 THEN 1 END)",
+            f"sum({away})",
+            f"sum({away} * {away})",
+            f"sum({away} * {away} * {away})",
             f"histogram({number}, {_doubles(self._bounds())})",
-            _hashes(self.known),
-            _counted(self.known, self.candidates),
+            _sketched(f"h{self.subject.place}"),
+            _counted(self.subject, self.candidates),
         ]
-        if self.known.column.type is DataType.TIMESTAMP:
-            inquiries.append(f"histogram(({self.known.value} // {HOUR_US} + {_MONDAY_HOURS}) % 168)")
+        if self.subject.type is DataType.TIMESTAMP:
+            hours = f"({self.subject.value} // {HOUR_US} + {_MONDAY_HOURS}) % {_WEEK_HOURS}"
+            inquiries.append(f"histogram((({hours}) + {_WEEK_HOURS}) % {_WEEK_HOURS}, range({_WEEK_HOURS - 1}))")
         return inquiries
 
-    def profile(self, answers: Sequence[Any]) -> ColumnProfile:
-        finite, low, high, away, std, skew, zeros, bins, hashes, frequent = answers[:10]
-        known = self.known
-        is_time = known.column.type is DataType.TIMESTAMP
-        shared = _shared(known, hashes)
+    def profile(self, answers: Sequence[Any], facts: Facts) -> ColumnProfile | None:
+        finite, low, high, first, second, third, bins, bits, frequent = answers[:9]
+        is_time = facts.column.type is DataType.TIMESTAMP
+        shared = _shared(facts, bits)
         if not finite:
-            return replace(shared, infinite=known.survey.present)
+            return replace(shared, infinite=facts.survey.present)
+        if self.subject.survey is None and (low < self.display[0] or high > self.display[-1]):
+            return None
         counts = [int(bins.get(bound, 0)) for bound in (*self._bounds(), math.inf)]
         running = np.concatenate([[0], np.cumsum(counts)])
         display = np.concatenate([[min(low, self.display[0])], self.display[1:-1], [max(high, self.display[-1])]])
-        shown = running[np.searchsorted(self.edges, self.display[1:-1])]
-        edges = np.concatenate([[low], self.edges[1:-1], [high]])
+        shown = np.concatenate([[0], running[np.searchsorted(self.edges, self.display[1:-1])], [finite]])
+        inside = slice(
+            max(int(np.searchsorted(display, low, side="right")) - 1, 0), int(np.searchsorted(display, high)) + 1
+        )
+        within = shown[inside]
+        within[0], within[-1] = 0, finite
+        edges = np.clip(np.concatenate([[low], self.edges[1:-1], [high]]), low, high)
+        edges[1:] = np.where(edges[1:] == np.nextafter(edges[:-1], np.inf), edges[:-1], edges[1:])
+        shift, scale = self._standard
+        moments = Moments.of_sums(finite, first, second, third)
         return replace(
             shared,
             min=low,
             max=high,
-            mean=away + self._shift,
-            std=std,
-            skew=_population_skew(skew, finite),
-            zeros=0 if is_time else zeros,
-            infinite=known.survey.present - finite,
+            mean=shift + scale * moments.mean,
+            std=scale * moments.std,
+            skew=moments.skew,
+            zeros=0 if is_time else self._zeros(counts),
+            infinite=facts.survey.present - finite,
             quantiles=tuple(np.interp(np.linspace(0.0, 1.0, RANKS + 1), running / finite, edges).tolist()),
             are_quantiles_exact=False,
-            histogram=Histogram(
-                tuple(display.tolist()), tuple(np.diff(shown, prepend=0, append=finite).tolist()), self.is_log
-            ),
-            values=_frequent(self.candidates, frequent, known.kept),
-            values_error=_values_error(known, self.candidates, frequent),
-            times=_hour_shares(answers[10] or {}) if is_time else None,
+            histogram=Histogram(tuple(display[inside].tolist()), tuple(np.diff(within).tolist()), self.is_log),
+            values=_frequent(self.candidates, frequent, self.subject.kept),
+            values_error=_values_error(self.subject, facts, self.candidates, frequent),
+            times=_hour_shares(answers[9] or {}) if is_time else None,
         )
 
     @property
     def _finite(self) -> str:
-        number = f"CAST({self.known.value} AS DOUBLE)"
-        survey = self.known.survey
-        if (
-            survey.min is not None
-            and survey.max is not None
-            and math.isfinite(survey.min)
-            and math.isfinite(survey.max)
-        ):
-            return number
-        return f"CASE WHEN isfinite({number}) THEN {number} END"
+        """The numbers; without the infinite ones where the survey found some (in the first pass nobody knows)."""
+        survey = self.subject.survey
+        if survey is None or survey.min is None or survey.max is None:
+            return self.subject.number
+        if math.isfinite(survey.min) and math.isfinite(survey.max):
+            return self.subject.number
+        return f"CASE WHEN isfinite({self.subject.number}) THEN {self.subject.number} END"
 
     @property
-    def _shift(self) -> float:
-        """Near the values, so that sums of their powers do not cancel out."""
-        return float(self.edges[len(self.edges) // 2])
+    def _standard(self) -> tuple[float, float]:
+        """Near the middle of the values, and near their spread, so that sums of powers neither cancel nor overflow."""
+        if not len(self.typical):
+            return 0.0, 1.0
+        low, middle, high = np.quantile(self.typical, [0.05, 0.5, 0.95])
+        return float(middle), float(high - low) / 2 or 1.0
 
     def _bounds(self) -> list[float]:
         """DuckDB's bins hold their upper bound; ours the lower one."""
         return [float(np.nextafter(edge, -np.inf)) for edge in self.edges[1:-1]]
+
+    def _zeros(self, counts: Sequence[int]) -> int:
+        """How many values are 0: it has a bin of its own where it can occur."""
+        place = int(np.searchsorted(self.edges, 0.0))
+        return counts[place] if place < len(counts) and self.edges[place] == 0.0 else 0
 
 
 @dataclass(frozen=True)
 class TextColumn:
     """Texts of many different values."""
 
-    known: Known
+    subject: Subject
     candidates: Sequence[str]
 
     @property
+    def columns(self) -> Sequence[str]:
+        place = self.subject.place
+        return [f"length({self.subject.name}) AS x{place}", f"{_bit_place(self.subject.hash)} AS h{place}"]
+
+    @property
     def expressions(self) -> Sequence[str]:
-        length = f"length({self.known.name})"
+        length = f"x{self.subject.place}"
         return [
             f"min({length})",
             f"max({length})",
             f"avg({length})",
-            _hashes(self.known),
-            _counted(self.known, self.candidates),
+            _sketched(f"h{self.subject.place}"),
+            _counted(self.subject, self.candidates),
         ]
 
-    def profile(self, answers: Sequence[Any]) -> ColumnProfile:
-        shortest, longest, mean, hashes, frequent = answers
+    def profile(self, answers: Sequence[Any], facts: Facts) -> ColumnProfile | None:
+        shortest, longest, mean, bits, frequent = answers
         return replace(
-            _shared(self.known, hashes),
-            lengths=TextLengths(shortest, longest, mean),
-            values=_frequent(self.candidates, frequent, self.known.kept),
-            values_error=_values_error(self.known, self.candidates, frequent),
+            _shared(facts, bits),
+            lengths=None if shortest is None else TextLengths(shortest, longest, mean),
+            values=_frequent(self.candidates, frequent, self.subject.kept),
+            values_error=_values_error(self.subject, facts, self.candidates, frequent),
         )
 
 
-def _shared(known: Known, hashes: Sequence[int] | None) -> ColumnProfile:
+def _shared(facts: Facts, bits: str | None) -> ColumnProfile:
     """What every column of many different values has."""
-    sketch = DistinctSketch.of(np.asarray(hashes or [], dtype=np.uint64), bound=_hash_bound(known), hasher=_HASHER)
+    sketch = DistinctSketch.of_bits(bits, hasher=_HASHER)
     return ColumnProfile(
-        name=known.column.name,
-        type=known.column.type,
-        rows=known.rows,
-        missing=known.rows - known.survey.present,
-        distinct=min(sketch.estimate, known.survey.present),
-        is_distinct_exact=sketch.is_exact,
-        formats=known.column.formats,
+        name=facts.column.name,
+        type=facts.column.type,
+        rows=facts.rows,
+        missing=facts.rows - facts.survey.present,
+        distinct=min(sketch.estimate, facts.survey.present),
+        is_distinct_exact=False,
+        formats=facts.column.formats,
         sketch=sketch,
     )
 
 
+def _bit_place(hashed: str) -> str:
+    """SQL of the bit that a hash sets in a sketch: its register by the low bits, its rank by trailing zeros above."""
+    rest = f"(({hashed} >> {REGISTERS.bit_length() - 1}) | {1 << (64 - REGISTERS.bit_length())}::UBIGINT)"
+    return f"({hashed} & {REGISTERS - 1}) * {RANKS_OF_BITS} + bit_count(xor({rest}, {rest} - 1))"
+
+
+def _sketched(place: str) -> str:
+    return f"CAST(bitstring_agg({place}, 0, {REGISTERS * RANKS_OF_BITS - 1}) AS VARCHAR)"
+
+
+def _sampled_values(subject: Subject, connection: duckdb.DuckDBPyConnection) -> list[Any]:
+    """The different values of the sample. The empty text is left out: DuckDB has it stand for all other texts."""
+    query = f"SELECT DISTINCT {subject.value} FROM {SAMPLE} WHERE {subject.name} IS NOT NULL ORDER BY 1"
+    return [row[0] for row in connection.execute(query).fetchall() if row[0] != ""]
+
+
+def _sampled_distinct(subject: Subject, connection: duckdb.DuckDBPyConnection) -> int:
+    """About how many different values all rows hold, by those of the sample: the GEE of Charikar et al., PODS 2000."""
+    answer = connection.execute(
+        f"SELECT count(*), count(CASE WHEN n = 1 THEN 1 END) FROM (SELECT count(*) AS n FROM {SAMPLE} "
+        f"WHERE {subject.name} IS NOT NULL GROUP BY {subject.name})"
+    ).fetchone()
+    assert answer is not None
+    different, once = int(answer[0]), int(answer[1])
+    scale = math.sqrt(max(subject.sample.total, 1) / max(subject.sample.rows, 1))
+    return round(different - once + scale * once)
+
+
+def _widened(edges: NDArray[np.float64], *, is_log: bool) -> NDArray[np.float64]:
+    """A quarter more bins of the same width on both sides, since a sample seldom holds the extremes."""
+    more = max(2, len(edges) // 4)
+    if len(edges) < 3:
+        low, high = float(edges[0]), float(edges[-1])
+        return np.linspace(low - 1.0, high + 1.0, 5)
+    steps = np.arange(1, more + 1)
+    if is_log:
+        ratio = edges[-1] / edges[-2]
+        above = edges[-1] * ratio**steps
+        return np.concatenate([edges, above[np.isfinite(above)]])
+    width = edges[-1] - edges[-2]
+    return np.concatenate([edges[0] - width * steps[::-1], edges, edges[-1] + width * steps])
+
+
 def _counting_edges(display: NDArray[np.float64], typical: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The shown edges and, between them, quantiles of typical values; a value of many ranks gets a bin of its own."""
+    """The shown edges and, between them, quantiles of typical values; 0 and values of many ranks get their own bins."""
     if not len(typical):
         return display
     quantiles, repeats = np.unique(
         np.quantile(typical, np.arange(1, RANKS) / RANKS, method="inverted_cdf"), return_counts=True
     )
     heavy = np.nextafter(quantiles[repeats > 1], np.inf)
-    inner = np.union1d(quantiles, heavy)
+    inner = np.concatenate([quantiles, heavy, [0.0, np.nextafter(0.0, np.inf)]])
     return np.union1d(display, inner[(inner > display[0]) & (inner < display[-1])])
 
 
-def _candidates(known: Known, connection: duckdb.DuckDBPyConnection) -> list[Any]:
+def _candidates(subject: Subject, connection: duckdb.DuckDBPyConnection) -> list[Any]:
     """The values that are frequent in the sample. The empty text is none: DuckDB has it stand for all others."""
-    is_other = f"{known.name} = ''" if known.column.type is DataType.STRING else f"isinf(CAST({known.value} AS DOUBLE))"
+    least = max(_MIN_CANDIDATE_COUNT, math.ceil(subject.sample.rows * _MIN_CANDIDATE_SHARE))
+    is_other = f"{subject.name} = ''" if subject.type is DataType.STRING else f"isinf({subject.number})"
     rows = connection.execute(
-        f"SELECT {known.value}, count(*) FROM {SAMPLE} WHERE {known.name} IS NOT NULL AND NOT ({is_other}) GROUP BY 1 "
-        f"HAVING count(*) >= {_MIN_CANDIDATE_COUNT} ORDER BY 2 DESC, 1 LIMIT {_CANDIDATES}"
+        f"SELECT {subject.value}, count(*) FROM {SAMPLE} WHERE {subject.name} IS NOT NULL AND NOT ({is_other}) "
+        f"GROUP BY 1 HAVING count(*) >= {least} ORDER BY 2 DESC, 1 LIMIT {_CANDIDATES}"
     ).fetchall()
     return [row[0] for row in rows]
 
 
-def _counted(known: Known, candidates: Sequence[Any]) -> str:
+def _counted(subject: Subject, candidates: Sequence[Any]) -> str:
     if not candidates:
         return "NULL"
-    if known.column.type is DataType.STRING:
-        return f"histogram_exact({known.name}, [{', '.join(quote_text(text) for text in candidates)}])"
-    return f"histogram_exact(CAST({known.value} AS DOUBLE), {_doubles(candidates)})"
+    if subject.type is DataType.STRING:
+        return f"histogram_exact({subject.name}, [{', '.join(quote_text(text) for text in candidates)}])"
+    return f"histogram_exact(x{subject.place}, {_doubles(candidates)})"
 
 
 def _frequent(candidates: Sequence[Any], counts: Mapping[Any, int] | None, kept: int) -> tuple[ValueCount, ...]:
@@ -277,38 +431,18 @@ def _frequent(candidates: Sequence[Any], counts: Mapping[Any, int] | None, kept:
     return tuple(sorted(found, key=lambda entry: (-entry.count, entry.value))[:kept])
 
 
-def _values_error(known: Known, candidates: Sequence[Any], counts: Mapping[Any, int] | None) -> int:
-    """How often a value may occur that is not among the candidates."""
-    unseen = math.ceil(_UNSEEN_MEAN * known.rows / max(known.sample.rows, 1))
+def _values_error(subject: Subject, facts: Facts, candidates: Sequence[Any], counts: Mapping[Any, int] | None) -> int:
+    """How often a value may occur that is not among the candidates, as far as the sample can tell."""
+    unseen = math.ceil(2 * max(_UNSEEN_MEAN / max(subject.sample.rows, 1), _MIN_CANDIDATE_SHARE) * facts.rows)
     if len(candidates) < _CANDIDATES or not counts:
         return unseen
     return max(unseen, min(counts.get(value, 0) for value in candidates))
 
 
-def _hash_bound(known: Known) -> int:
-    """Below it lie about 1.3 times as many different hashes as the sketch keeps."""
-    share = 1.3 * SKETCH_SIZE / max(known.survey.distinct, 1)
-    return HASH_RANGE if share >= 1 else int(share * HASH_RANGE)
-
-
-def _hashes(known: Known) -> str:
-    """SQL of the different hashes below the bound: the keys of a histogram; `list(DISTINCT …)` takes ten times as long."""
-    bound = _hash_bound(known)
-    is_kept = f"{known.name} IS NOT NULL" + ("" if bound == HASH_RANGE else f" AND {known.hash} < {bound}::UBIGINT")
-    return f"map_keys(histogram(CASE WHEN {is_kept} THEN {known.hash} END))"
-
-
-def _population_skew(adjusted: float | None, count: int) -> float | None:
-    """DuckDB's skewness is that of a sample (adjusted Fisher–Pearson)."""
-    if adjusted is None or not math.isfinite(adjusted) or count < 3:
-        return None
-    return adjusted * (count - 2) / math.sqrt(count * (count - 1))
-
-
 def _hour_shares(hours: Mapping[int, int]) -> TimeShares:
     """hours: counts by hour of the week, from Monday."""
     week = np.zeros((7, 24), dtype=np.int64)
-    for hour, count in hours.items():
+    for hour, count in zip(range(_WEEK_HOURS), hours.values(), strict=False):
         week[hour // 24, hour % 24] = count
     return TimeShares(tuple(week.sum(axis=1).tolist()), tuple(week.sum(axis=0).tolist()))
 

@@ -227,7 +227,7 @@ def _merged_column(left: ColumnProfile, right: ColumnProfile) -> ColumnProfile:
     if is_complete:
         distinct, is_exact = len(values), True
     elif sketch is not None:
-        distinct, is_exact = max(sketch.estimate, left.distinct, right.distinct), sketch.is_exact
+        distinct, is_exact = max(sketch.estimate, left.distinct, right.distinct), False
     else:
         distinct, is_exact = max(left.distinct, right.distinct), False
     quantiles, are_exact = _merged_quantiles(left, right, values if is_complete else None)

@@ -1,19 +1,23 @@
-"""Computes a table's profile, out of core: one pass over all rows, on top of the one that opened the table."""
+"""Computes a table's profile, out of core: in the pass that opens it where a sample tells what to ask, or after."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import duckdb
 
-from penstock.data.engine import mapped_errors, run_with_progress
-from penstock.data.inquiry import Known, inquiry_of
-from penstock.data.options import Progress
+from penstock.data.engine import Workspace, mapped_errors, run_with_progress
+from penstock.data.inquiry import Facts, Inquiry, Subject, inquiry_of
+from penstock.data.options import Progress, ReadOptions
 from penstock.data.profile import MAX_VALUES, ColumnProfile, TableProfile
 from penstock.data.relations import relate
-from penstock.data.sample import SAMPLE, SampledRows, draw_sample
-from penstock.data.table import Table
+from penstock.data.sample import SAMPLE, SampledRows, draw_sample, estimated_rows
+from penstock.data.scan import CsvLayout, Scan
+from penstock.data.survey import Questions
+from penstock.data.table import Table, TableSource, open_table
 from penstock.errors import UsageError
+from penstock.settings import Settings
 
-__all__ = ["SAMPLE_ROWS", "profile_table"]
+__all__ = ["SAMPLE_ROWS", "profile_source", "profile_table"]
 
 SAMPLE_ROWS = 100_000
 
@@ -36,15 +40,57 @@ def profile_table(
     relations: whether to look at rows and pairs of columns. label: the column to be predicted, if one is; what gives it
     away is then found.
     """
+    return _profile(table, None, values, is_exact, relations, label, progress)
+
+
+def profile_source(
+    source: TableSource,
+    *,
+    settings: Settings,
+    options: ReadOptions | None = None,
+    values: int = 1_000,
+    is_exact: bool = False,
+    relations: bool = True,
+    label: str | None = None,
+    progress: Report | None = None,
+) -> tuple[Table, TableProfile]:
+    """A table, and its profile as `profile_table` makes it; large CSV files are as a rule read once for both."""
+    made: list[_FirstPass] = []
+
+    def asking(workspace: Workspace) -> _FirstPass:
+        made.append(_FirstPass(workspace, values=values))
+        return made[-1]
+
+    table = open_table(
+        source, settings=settings, options=options, asking=None if is_exact else asking, progress=progress
+    )
+    try:
+        first = made[0] if made else None
+        return table, _profile(table, first, values, is_exact, relations, label, progress)
+    except BaseException:
+        table.close()
+        raise
+
+
+def _profile(
+    table: Table,
+    first: "_FirstPass | None",
+    values: int,
+    is_exact: bool,
+    relations: bool,
+    label: str | None,
+    progress: Report | None,
+) -> TableProfile:
     if not 0 < values <= MAX_VALUES:
         raise UsageError(f"a profile cannot keep {values} values a column; expected 1 to {MAX_VALUES}")
     if label is not None:
         _ = table.schema[label]
-    rows = max(table.count(), 1) if is_exact else SAMPLE_ROWS
+    total = max(table.count(), 1)
+    rows = total if is_exact else SAMPLE_ROWS
     with table.connect() as connection, mapped_errors(f"cannot profile {table.name}"):
         _say(progress, "drawing a sample")
-        sample = draw_sample(connection, table, rows=rows)
-        columns = _profile_columns(connection, table, sample, values=values, progress=progress)
+        sample = draw_sample(connection, table.scan, rows=rows, total=total, workspace=table.workspace)
+        columns = _profile_columns(connection, table, sample, values=values, first=first, progress=progress)
         found = None
         if relations:
             _say(progress, "comparing columns")
@@ -53,30 +99,86 @@ def profile_table(
     return TableProfile(rows=table.count(), columns=columns, relations=found)
 
 
+class _FirstPass:
+    """Asks about large CSV files already in the pass that opens them, by what a sample of their bytes says."""
+
+    def __init__(self, workspace: Workspace, *, values: int) -> None:
+        self.inquiries: dict[int, Inquiry] = {}
+        self._workspace = workspace
+        self._values = values
+
+    def questions(self, connection: duckdb.DuckDBPyConnection, scan: Scan) -> Questions:
+        self.inquiries = {}
+        if not isinstance(scan.source, CsvLayout) or scan.source.has_line_breaks:
+            return Questions()
+        total = estimated_rows(scan.source)
+        if total <= 2 * SAMPLE_ROWS:
+            return Questions()
+        sample = draw_sample(connection, scan, rows=SAMPLE_ROWS, total=total, workspace=self._workspace)
+        for i, plan in enumerate(scan.plans):
+            subject = Subject(type=plan.type, place=i, kept=self._values, sample=sample, survey=None)
+            inquiry = inquiry_of(subject, connection)
+            if inquiry is not None:
+                self.inquiries[i] = inquiry
+        return _questions(list(self.inquiries.values()))
+
+
 def _profile_columns(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
     sample: SampledRows,
     *,
     values: int,
+    first: _FirstPass | None,
     progress: Report | None,
 ) -> tuple[ColumnProfile, ...]:
-    inquiries = []
-    for i, (column, survey) in enumerate(zip(table.schema, table.survey.columns, strict=True)):
-        known = Known(column, f"c{i}", table.count(), values, survey, sample)
-        inquiries.append(inquiry_of(known, connection))
-    expressions = [expression for inquiry in inquiries for expression in inquiry.expressions]
-    rows = SAMPLE if sample.is_whole else f"({table.scan.select(is_numbered=True)})"
-    report = None if progress is None else lambda done: _say(progress, "reading all rows", done)
-    answer = run_with_progress(connection, f"SELECT {', '.join(expressions)} FROM {rows}", report=report)
-    assert answer is not None
-    profiles = []
+    """Of columns that the first pass could not settle, or all, by another pass."""
+    facts = [
+        Facts(column, table.count(), survey, connection)
+        for column, survey in zip(table.schema, table.survey.columns, strict=True)
+    ]
+    profiles: dict[int, ColumnProfile | None] = dict.fromkeys(range(len(facts)))
+    if first is not None and first.inquiries:
+        profiles.update(_told(first.inquiries, table.survey.answers, facts))
+    inquiries: dict[int, Inquiry] = {}
+    for i in [i for i, profile in profiles.items() if profile is None]:
+        subject = Subject(type=facts[i].column.type, place=i, kept=values, sample=sample, survey=facts[i].survey)
+        inquiry = inquiry_of(subject, connection)
+        assert inquiry is not None
+        inquiries[i] = inquiry
+    if inquiries:
+        names = [facts[i].column.name for i in inquiries]
+        rows = SAMPLE if sample.is_whole else f"({table.scan.select(names, is_numbered=True)})"
+        questions = _questions(list(inquiries.values()))
+        answers = run_with_progress(
+            connection,
+            f"SELECT {', '.join(questions.expressions)} "
+            f"FROM (SELECT {', '.join(('*', *questions.columns))} FROM {rows})",
+            report=None if progress is None else lambda done: _say(progress, "counting values", done),
+        )
+        assert answers is not None
+        profiles.update(_told(inquiries, answers, facts))
+    return tuple(profile for i in range(len(facts)) if (profile := profiles[i]) is not None)
+
+
+def _questions(inquiries: Sequence[Inquiry]) -> Questions:
+    return Questions(
+        tuple(column for inquiry in inquiries for column in inquiry.columns),
+        tuple(expression for inquiry in inquiries for expression in inquiry.expressions),
+    )
+
+
+def _told(
+    inquiries: Mapping[int, Inquiry], answers: Sequence[Any], facts: Sequence[Facts]
+) -> dict[int, ColumnProfile | None]:
+    """The profiles by place of the column, out of the answers to all inquiries."""
+    profiles = {}
     place = 0
-    for inquiry in inquiries:
+    for i, inquiry in inquiries.items():
         count = len(inquiry.expressions)
-        profiles.append(inquiry.profile(answer[place : place + count]))
+        profiles[i] = inquiry.profile(answers[place : place + count], facts[i])
         place += count
-    return tuple(profiles)
+    return profiles
 
 
 def _say(progress: Report | None, stage: str, fraction: float | None = None) -> None:

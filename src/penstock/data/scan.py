@@ -58,9 +58,12 @@ class ColumnPlan:
     @property
     def cell(self) -> str:
         """A text column's cell: trimmed, NULL where it is empty or a null mark."""
-        text = self.trimmed
-        marks = ", ".join(quote_text(mark) for mark in ("", *self.null_marks))
-        return f"CASE WHEN {text} IN ({marks}) THEN NULL ELSE {text} END"
+        text, marks = self.trimmed, self.null_marks
+        if not marks:
+            return f"nullif({text}, '')"
+        longest = max(len(mark.encode()) for mark in marks)
+        is_mark = " OR ".join(f"{text} = {quote_text(mark)}" for mark in ("", *marks))
+        return f"CASE WHEN strlen({text}) <= {longest} AND ({is_mark}) THEN NULL ELSE {text} END"
 
     @property
     def trimmed(self) -> str:

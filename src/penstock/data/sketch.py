@@ -4,6 +4,7 @@ Light on purpose: nothing here needs DuckDB.
 """
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,52 +22,52 @@ __all__ = [
     "rebin",
 ]
 
-HASH_RANGE = 2**64
-SKETCH_SIZE = 1_024
+REGISTERS = 2_048
+RANKS_OF_BITS = 64
+_REGISTER_BITS = 11
 
 
 class DistinctSketch(msgspec.Struct, frozen=True, kw_only=True):
-    """A theta sketch: the hashes below a bound, which are as dense there as everywhere (Dasgupta, Lang, Rhodes, Thaler:
-    "A Framework for Estimating Stream Expression Cardinalities", 2016).
+    """HyperLogLog (Flajolet, Fusy, Gandouet, Meunier 2007) of the different values of a column.
 
-    bound: hashes of at least this value were left out; 2^64 where none were, and the count is then exact.
-    hashes: the different ones below it, little-endian 64-bit, base64. hasher: which hash function made them.
-    The relative standard error of `estimate` is 1/√1024, 3 %, for values beyond 1,024.
+    registers: `[2048]` bytes, base64. hasher: which hash function fed them. The sketch of two parts is that of the
+    whole, to the bit; the relative standard error of `estimate` is 1.04/√2048, 2.3 %.
     """
 
-    bound: str
-    hashes: str
+    registers: str
     hasher: str
 
     @staticmethod
-    def of(hashes: NDArray[np.uint64], *, bound: int, hasher: str) -> "DistinctSketch":
-        """A sketch of the smallest hashes; `bound` is what the given ones lie below."""
-        smallest = np.unique(hashes)
-        if len(smallest) > SKETCH_SIZE:
-            bound = int(smallest[SKETCH_SIZE])
-            smallest = smallest[:SKETCH_SIZE]
-        text = base64.b64encode(smallest.astype("<u8").tobytes()).decode()
-        return DistinctSketch(bound=str(bound), hashes=text, hasher=hasher)
-
-    @property
-    def is_exact(self) -> bool:
-        return int(self.bound) == HASH_RANGE
+    def of_bits(bits: str | None, *, hasher: str) -> "DistinctSketch":
+        """From a text of 2048 x 64 zeros and ones: bit r of register i is set if a hash of that register has rank r."""
+        registers = np.zeros(REGISTERS, dtype=np.uint8)
+        if bits:
+            table = (np.frombuffer(bits.encode(), dtype=np.uint8) == ord("1")).reshape(REGISTERS, RANKS_OF_BITS)
+            registers = (table * np.arange(RANKS_OF_BITS, dtype=np.uint8)).max(axis=1)
+        return DistinctSketch(registers=base64.b64encode(registers.tobytes()).decode(), hasher=hasher)
 
     @property
     def estimate(self) -> int:
-        """How many different values there are."""
-        return round(len(self.array()) * (HASH_RANGE / int(self.bound)))
-
-    def array(self) -> NDArray[np.uint64]:
-        return np.frombuffer(base64.b64decode(self.hashes), dtype="<u8").astype(np.uint64)
+        """About how many different values there are (Ertl 2017, "New cardinality estimation algorithms", alg. 6)."""
+        most = RANKS_OF_BITS - _REGISTER_BITS
+        counts = np.bincount(self._array(), minlength=most + 2)
+        denominator = REGISTERS * _tau(1 - counts[most + 1] / REGISTERS)
+        for rank in range(most, 0, -1):
+            denominator = 0.5 * (denominator + counts[rank])
+        denominator += REGISTERS * _sigma(counts[0] / REGISTERS)
+        if not math.isfinite(denominator):
+            return 0
+        return round(REGISTERS**2 / (2 * math.log(2)) / denominator)
 
     def merged(self, other: "DistinctSketch") -> "DistinctSketch | None":
-        """The sketch of both parts' values; None where different hash functions made them."""
+        """The sketch of both parts' values; None where different hash functions fed them."""
         if self.hasher != other.hasher:
             return None
-        bound = min(int(self.bound), int(other.bound))
-        both = np.union1d(self.array(), other.array())
-        return DistinctSketch.of(both[both < bound] if bound < HASH_RANGE else both, bound=bound, hasher=self.hasher)
+        registers = np.maximum(self._array(), other._array())
+        return DistinctSketch(registers=base64.b64encode(registers.tobytes()).decode(), hasher=self.hasher)
+
+    def _array(self) -> NDArray[np.uint8]:
+        return np.frombuffer(base64.b64decode(self.registers), dtype=np.uint8)
 
 
 class Histogram(msgspec.Struct, frozen=True):
@@ -93,6 +94,14 @@ class Moments:
     @staticmethod
     def of(count: int, *, mean: float, std: float, skew: float | None) -> "Moments":
         return Moments(count, mean, std**2 * count, (skew or 0.0) * std**3 * count)
+
+    @staticmethod
+    def of_sums(count: int, first: float, second: float, third: float) -> "Moments":
+        """Of sums of values, of their squares and of their cubes."""
+        mean = first / count
+        squares = second - count * mean**2
+        cubes = third - 3 * mean * second + 2 * count * mean**3
+        return Moments(count, mean, max(squares, 0.0), cubes)
 
     @staticmethod
     def of_counts(values: NDArray[np.float64], counts: NDArray[np.int64]) -> "Moments":
@@ -186,6 +195,30 @@ def rebin(histogram: Histogram, edges: NDArray[np.float64]) -> NDArray[np.float6
     cumulative[0], cumulative[-1] = 0.0, below[-1]
     result: NDArray[np.float64] = np.diff(cumulative)
     return result
+
+
+def _sigma(share: float) -> float:
+    if share == 1.0:
+        return math.inf
+    power, weight, total = share, 1.0, share
+    while True:
+        power *= power
+        before, total = total, total + power * weight
+        weight += weight
+        if total == before:
+            return total
+
+
+def _tau(share: float) -> float:
+    if share in (0.0, 1.0):
+        return 0.0
+    root, weight, total = share, 1.0, 1.0 - share
+    while True:
+        root = math.sqrt(root)
+        before, weight = total, weight * 0.5
+        total -= (1.0 - root) ** 2 * weight
+        if total == before:
+            return total / 3
 
 
 def _rank(grid: NDArray[np.float64], values: Sequence[float], *, side: Any) -> NDArray[np.float64]:

@@ -4,17 +4,28 @@ A column that does not fit is judged again by the cells that did not, until ever
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import duckdb
 
 from penstock.data.cells import CERTAIN_MARKS, MAX_EXACT_INTEGER, Judgement, Notation, judge
-from penstock.data.engine import quote_text
+from penstock.data.engine import quote_text, run_with_progress
 from penstock.data.scan import ColumnPlan, Scan
 from penstock.data.schema import DataType
 
-__all__ = ["ColumnSurvey", "MisfitError", "Survey", "misfit_texts", "survey_rows"]
+__all__ = [
+    "PLAIN_PASS",
+    "Asking",
+    "ColumnSurvey",
+    "MisfitError",
+    "Pass",
+    "Questions",
+    "Survey",
+    "misfit_texts",
+    "survey_rows",
+]
 
 _CONVERSION = re.compile(r'Error when converting column "c(\d+)"')
 _MAX_MISFITS = 1_000
@@ -46,14 +57,46 @@ class ColumnSurvey:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """rows: rows of the table; columns: in the order of the plans."""
+    """rows: rows of the table; columns: in the order of the plans; answers: to what else was asked in the pass."""
 
     rows: int
     columns: tuple[ColumnSurvey, ...]
+    answers: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Questions:
+    """columns: SQL of what is computed once a row, out of the table's columns c0, c1, …; expressions: aggregates."""
+
+    columns: tuple[str, ...] = ()
+    expressions: tuple[str, ...] = ()
+
+
+class Asking(Protocol):
+    """Something else to be found out in the same pass."""
+
+    def questions(self, connection: duckdb.DuckDBPyConnection, scan: Scan) -> Questions:
+        """Asked for anew whenever the plans have changed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What goes along with the pass. report: called with the share of the rows that was read, None where unknown."""
+
+    asking: Asking | None = None
+    report: Callable[[float | None], None] | None = None
+
+
+PLAIN_PASS = Pass()
 
 
 def survey_rows(
-    connection: duckdb.DuckDBPyConnection, scan: Scan, *, samples: Mapping[str, Sequence[str]]
+    connection: duckdb.DuckDBPyConnection,
+    scan: Scan,
+    *,
+    samples: Mapping[str, Sequence[str]],
+    reading: Pass,
 ) -> tuple[Scan, Survey]:
     """The scan with every column's type settled, and what was counted on the way.
 
@@ -62,7 +105,8 @@ def survey_rows(
     known = {name: list(texts) for name, texts in samples.items()}
     while True:
         try:
-            answer = connection.execute(_query(scan)).fetchone()
+            more = Questions() if reading.asking is None else reading.asking.questions(connection, scan)
+            answer = run_with_progress(connection, _query(scan, more), report=reading.report)
         except duckdb.ConversionException as error:
             found = _CONVERSION.search(str(error))
             if found is None:
@@ -84,7 +128,8 @@ def survey_rows(
                 )
                 for fact in facts
             )
-            return replace(scan, plans=plans), Survey(rows=int(answer[0]), columns=columns)
+            answers = tuple(answer[1 + len(scan.plans) * _FACTS :])
+            return replace(scan, plans=plans), Survey(rows=int(answer[0]), columns=columns, answers=answers)
         scan = replace(
             scan,
             plans=tuple(
@@ -108,16 +153,24 @@ class _Facts:
     mark_bits: int | None
 
 
-def _query(scan: Scan) -> str:
-    parts = ["count(*)"]
-    for plan in scan.plans:
-        parts += _text_facts(plan) if plan.is_text and plan.type is DataType.STRING else _typed_facts(plan)
-    return f"SELECT {', '.join(parts)} FROM {scan.source_sql}"
+def _query(scan: Scan, more: Questions) -> str:
+    """One pass. What several aggregates need is computed once, in a subquery: DuckDB does not share parts of CASE."""
+    inner, facts = [], ["count(*)"]
+    for i, plan in enumerate(scan.plans):
+        inner.append(f"{plan.value} AS c{i}")
+        if plan.is_text:
+            inner += [f"{plan.trimmed} AS t{i}", f"{_mark_place(plan)} AS m{i}"]
+        is_plain_text = plan.is_text and plan.type is DataType.STRING
+        facts += _text_facts(plan, i) if is_plain_text else _typed_facts(plan, i)
+    rows = f"SELECT {', '.join(inner)} FROM {scan.source_sql}"
+    if more.columns:
+        rows = f"SELECT {', '.join(['*', *more.columns])} FROM ({rows})"
+    return f"SELECT {', '.join([*facts, *more.expressions])} FROM ({rows})"
 
 
-def _text_facts(plan: ColumnPlan) -> list[str]:
-    """Of a column that stays text. Marks are short, so only short cells are compared with them."""
-    text, mark = plan.trimmed, _mark_place(plan)
+def _text_facts(plan: ColumnPlan, place: int) -> list[str]:
+    """Of a column that stays text."""
+    text, mark = f"t{place}", f"m{place}"
     padded = f"bool_or(prefix({text}, ' ') OR suffix({text}, ' '))" if plan.trim and not plan.is_padded else "false"
     return [
         f"count({text}) - count({mark})",
@@ -131,8 +184,8 @@ def _text_facts(plan: ColumnPlan) -> list[str]:
     ]
 
 
-def _typed_facts(plan: ColumnPlan) -> list[str]:
-    value = plan.value
+def _typed_facts(plan: ColumnPlan, place: int) -> list[str]:
+    value, mark = f"c{place}", f"m{place}"
     facts = [f"count({value})", f"approx_count_distinct({value})"]
     if plan.type in (DataType.INTEGER, DataType.FLOAT):
         facts += [f"min({value})", f"max({value})"]
@@ -144,10 +197,9 @@ def _typed_facts(plan: ColumnPlan) -> list[str]:
     facts.append(f"bool_or({value} <> trunc({value}))" if is_unchecked else "false")
     if not plan.is_text:
         return [*facts, "0", "0", "NULL"]
-    mark = _mark_place(plan)
     return [
         *facts,
-        f"count(CASE WHEN {value} IS NULL THEN {plan.cell} END)",
+        f"count(CASE WHEN {value} IS NULL AND {mark} IS NULL THEN t{place} END)",
         f"count(nullif({mark}, 0))",
         f"bit_or(1::HUGEINT << {mark})",
     ]

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -14,10 +14,10 @@ from penstock.data.columns import Array, ColumnBatch, dtype_of, missing_value
 from penstock.data.delimited import Opened, open_delimited
 from penstock.data.engine import Workspace, connect, mapped_errors, quote_name
 from penstock.data.files import SourceFile, find_files, format_of, read_head
-from penstock.data.options import Detection, ReadOptions, RejectedRow, TableFormat
+from penstock.data.options import Detection, Progress, ReadOptions, RejectedRow, TableFormat
 from penstock.data.scan import Scan
 from penstock.data.schema import MISSING_TIMESTAMP, Column, DataType, Schema
-from penstock.data.survey import Survey
+from penstock.data.survey import Asking, Pass, Survey
 from penstock.data.typed import open_typed
 from penstock.errors import DataError
 from penstock.settings import Settings
@@ -143,20 +143,34 @@ class Table:
         return f"SELECT {chosen} FROM ({self.scan.select(is_numbered=True)}) AS t"
 
 
-def open_table(source: TableSource, *, settings: Settings, options: ReadOptions | None = None) -> Table:
+def open_table(
+    source: TableSource,
+    *,
+    settings: Settings,
+    options: ReadOptions | None = None,
+    asking: Callable[[Workspace], Asking] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Table:
     """A table from a file, a glob, a folder, a URI, or a list of these read as one. Reads all rows once.
 
+    asking: makes what else is to be found out in that pass; the answers are in the table's `survey`.
     Raises NotFoundError where nothing is there, DataError where it is not a table or a row does not fit.
     """
     chosen = ReadOptions() if options is None else options
     workspace = Workspace(settings)
+    reading = Pass(
+        asking=None if asking is None else asking(workspace),
+        report=None if progress is None else lambda done: progress(Progress(stage="reading all rows", fraction=done)),
+    )
     try:
         files = find_files(source, workspace=workspace)
         kind = chosen.format or _format(files[0])
         if kind is TableFormat.CSV:
-            opened = open_delimited(files, options=chosen, settings=settings, workspace=workspace)
+            opened = open_delimited(files, options=chosen, settings=settings, workspace=workspace, reading=reading)
         else:
-            opened = open_typed(files, kind=kind, options=chosen, settings=settings, workspace=workspace)
+            opened = open_typed(
+                files, kind=kind, options=chosen, settings=settings, workspace=workspace, reading=reading
+            )
         for file in opened.files:
             file.verify_unchanged()
     except BaseException:

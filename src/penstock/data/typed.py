@@ -15,7 +15,7 @@ from penstock.data.options import Detection, ReadOptions, RejectedRow, TableForm
 from penstock.data.plans import plan_text_column, verify_named_columns
 from penstock.data.scan import ColumnPlan, Scan, json_source, parquet_source
 from penstock.data.schema import DataType
-from penstock.data.survey import MisfitError, survey_rows
+from penstock.data.survey import PLAIN_PASS, MisfitError, Pass, survey_rows
 from penstock.errors import DataError
 from penstock.settings import Settings
 
@@ -34,6 +34,7 @@ def open_typed(
     options: ReadOptions,
     settings: Settings,
     workspace: Workspace,
+    reading: Pass = PLAIN_PASS,
 ) -> Opened:
     """Raises DataError naming what is wrong with a file, with the line for JSON."""
     detections: list[Detection] = []
@@ -59,7 +60,7 @@ def open_typed(
         samples = {column: _distinct(connection, source, column) for column in texts}
         plans = tuple(_plan(column, sql_type, samples, options) for column, sql_type in columns)
         try:
-            scan, survey = survey_rows(connection, Scan(source=source, plans=plans), samples={})
+            scan, survey = survey_rows(connection, Scan(source=source, plans=plans), samples={}, reading=reading)
         except MisfitError as error:
             raise DataError(f"{name}: {error}; leave the type as the file has it") from error
     return Opened(tuple(plain), scan, survey, tuple(detections), tuple(rejected))
