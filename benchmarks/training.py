@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
         measured[name] = answer["seconds"]
         notes.append(f"{name}: {answer['settings']}.")
         print(f"{name} done", file=sys.stderr, flush=True)
-    notes.append(version_of("jax", "keras", "penstock"))
+    notes.append(version_of("jax", "keras"))
     headers = ["", *[f"{problem}, µs a step" for problem in PROBLEMS], *[f"{problem}, ratio" for problem in PROBLEMS]]
     rows = []
     for name, seconds in measured.items():

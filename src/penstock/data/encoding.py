@@ -19,6 +19,10 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16", "it begins with the UTF-16 byte order mark"),
 )
 _C1_CONTROLS = frozenset(range(0x80, 0xA0))
+_WIDE_SHARE = 0.1
+"""Of a table in UTF-16, delimiters, digits, spaces and line ends alone make up more, whatever its script."""
+_STRAY_SHARE = 0.5
+"""Of those zeros, how many may stand in the other half, where characters such as U+3000 have theirs."""
 _UNDEFINED_IN_CP1252 = frozenset({0x81, 0x8D, 0x8F, 0x90, 0x9D})
 
 
@@ -46,14 +50,15 @@ def named_encoding(name: str) -> Encoding:
 
 
 def detect_encoding(head: bytes) -> Encoding:
-    """The encoding of a file that begins with these bytes; a character cut at their end does not count."""
+    """The encoding of a file that begins with these bytes; a character cut at their end does not count.
+
+    Raises DataError where bytes are 0 and the text is not UTF-16: no text in a table holds a NUL.
+    """
     for mark, codec, how in _MARKS:
         if head.startswith(mark):
             return Encoding(codec, how)
     if b"\0" in head:
-        even, odd = head[0::2].count(0), head[1::2].count(0)
-        codec = "utf-16-le" if odd > even else "utf-16-be"
-        return Encoding(codec, f"every other byte is 0 ({max(even, odd)} of the first {len(head)})")
+        return _wide(head)
     try:
         codecs.getincrementaldecoder(UTF_8)().decode(head, final=False)
     except UnicodeDecodeError as error:
@@ -82,6 +87,30 @@ def whole_file_encoding(path: Path) -> Encoding:
     if 0 in seen:
         raise DataError(f"{path.name} is neither UTF-8 ({place}) nor any other text: it holds NUL bytes")
     return _single_byte(seen, place)
+
+
+def _wide(head: bytes) -> Encoding:
+    """UTF-16 without a mark: zeros in one half of the pairs of bytes, few in the other, no broken pair."""
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    codec = "utf-16-le" if odd > even else "utf-16-be"
+    zeros, others = max(even, odd), min(even, odd)
+    pairs = len(head) // 2
+    if zeros >= _WIDE_SHARE * pairs and others <= _STRAY_SHARE * zeros and _decodes(head, codec):
+        half = "second" if codec == "utf-16-le" else "first"
+        return Encoding(codec, f"the {half} byte of {zeros:,} of the first {pairs:,} pairs is 0")
+    place = _place(head, head.index(0))
+    raise DataError(
+        f"the table holds {even + odd:,} NUL bytes in its first {len(head):,} bytes ({place}) and is not UTF-16; "
+        "remove them, or name the encoding if it is another"
+    )
+
+
+def _decodes(head: bytes, codec: str) -> bool:
+    """Whether these are whole characters of the codec, none of them NUL."""
+    try:
+        return "\0" not in codecs.getincrementaldecoder(codec)().decode(head, final=False)
+    except UnicodeDecodeError:
+        return False
 
 
 def _single_byte(seen: set[int], place: str) -> Encoding:

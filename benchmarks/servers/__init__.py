@@ -1,0 +1,1 @@
+"""Prediction servers of the benchmark, each run by its own interpreter."""
