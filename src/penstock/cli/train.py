@@ -75,5 +75,8 @@ def train(
         )
     else:
         click.echo(f"version {version.name} of model {register}")
+        if not version.is_default:
+            command = f"penstock versions set-default {version.name} --model {register}"
+            echo_note(f"it answers when it is named; to make it the default: {command}")
         echo_next("penstock serve")
     echo_note(f"look inside: penstock tensorboard {trained.model_dir}")
