@@ -115,7 +115,11 @@ def _finisher(column: Column) -> Callable[[Any], Any] | None:
             return _whole
         case DataType.STRING:
             marks = frozenset(column.null_marks)
-            return _text(marks | {""} if column.trim else marks, nullable=column.nullable, is_trimmed=column.trim)
+            return _text(
+                marks | {""} if column.trim and column.nullable else marks,
+                nullable=column.nullable,
+                is_trimmed=column.trim,
+            )
         case DataType.TIMESTAMP:
             return _timestamp(column)
         case _:

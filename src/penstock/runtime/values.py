@@ -46,7 +46,7 @@ def value_reader(column: Column) -> ValueReader:
     match column.type:
         case DataType.STRING:
             read: ValueReader = _string
-            if column.trim:
+            if column.trim and column.nullable:
                 null_marks |= {""}
         case DataType.TIMESTAMP:
             read = _timestamp_reader(column)
