@@ -101,6 +101,11 @@ def test_spaces_alone_are_a_missing_cell_and_refused_where_none_was() -> None:
         InstanceDecoder(Signature(inputs=(column,), outputs=())).rows([{"x": "  "}])
 
 
+def test_an_empty_text_where_no_cell_was_missing_is_a_quoted_empty_cell() -> None:
+    column = Column(name="x", type=DataType.STRING, trim=True)
+    assert InstanceDecoder(Signature(inputs=(column,), outputs=())).rows([{"x": ""}])["x"].tolist() == [""]
+
+
 def test_the_padded_cells_of_a_real_file_are_served_as_they_were_learnt(shared_data: Path, settings: Settings) -> None:
     file = shared_data / "tabular" / "adult_test_noheader_raw.csv"
     table = open_table(str(file), settings=settings)

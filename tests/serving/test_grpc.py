@@ -162,7 +162,10 @@ def test_tokens_hold_over_grpc_and_workers_share_the_port(tmp_path: Path) -> Non
             assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
         good = {"authorization": "Bearer open-sesame-42"}
         wait_until(lambda: len(server.worker_pids) == 2)
-        os.kill(server.worker_pids[0], signal.SIGKILL)
+        victim = server.worker_pids[0]
+        os.kill(victim, signal.SIGKILL)
+        # A connection that the kernel gave to the dying worker's socket is lost with it.
+        wait_until(lambda: victim not in server.worker_pids)
         with triton.InferenceServerClient(address(server)) as client:
             answer = client.infer("linear", linear_inputs(), headers=good)
             assert answer.as_numpy("predictions").tolist() == [[321.0], [100.0]]

@@ -15,7 +15,7 @@ import numpy as np
 from penstock.bundle.manifest import Signature
 from penstock.data.columns import Array, ColumnBatch
 from penstock.data.schema import MISSING_STRING, Column, DataType, Schema
-from penstock.runtime.values import MAX_EXACT_INTEGER, trimmed, value_reader
+from penstock.runtime.values import MAX_EXACT_INTEGER, is_empty_cell, trimmed, value_reader
 
 __all__ = ["NotPlain", "Row", "RowReader"]
 
@@ -115,11 +115,7 @@ def _finisher(column: Column) -> Callable[[Any], Any] | None:
             return _whole
         case DataType.STRING:
             marks = frozenset(column.null_marks)
-            return _text(
-                marks | {""} if column.trim and column.nullable else marks,
-                nullable=column.nullable,
-                is_trimmed=column.trim,
-            )
+            return _text(marks, nullable=column.nullable, is_trimmed=column.trim)
         case DataType.TIMESTAMP:
             return _timestamp(column)
         case _:
@@ -135,7 +131,8 @@ def _whole(value: float | None) -> float | None:
 def _text(marks: frozenset[str], *, nullable: bool, is_trimmed: bool) -> Callable[[str | None], str]:
     def finish(value: str | None) -> str:
         if is_trimmed and value is not None:
-            value = trimmed(value)
+            bare = trimmed(value)
+            value = None if is_empty_cell(value, bare, nullable=nullable) else bare
         if value is None or value in marks or value == MISSING_STRING:
             if not nullable:
                 raise ValueError

@@ -18,7 +18,15 @@ from penstock.data.columns import missing_value
 from penstock.data.schema import Column, DataType
 from penstock.runtime.timestamps import TimestampParser
 
-__all__ = ["MAX_EXACT_INTEGER", "ValueReader", "is_base64", "shorten", "trimmed", "value_reader"]
+__all__ = [
+    "MAX_EXACT_INTEGER",
+    "ValueReader",
+    "is_base64",
+    "is_empty_cell",
+    "shorten",
+    "trimmed",
+    "value_reader",
+]
 
 ValueReader = Callable[[object], float | str | int]
 """A value as sent to the value in the column's array. Raises ValueError saying what was expected."""
@@ -46,8 +54,6 @@ def value_reader(column: Column) -> ValueReader:
     match column.type:
         case DataType.STRING:
             read: ValueReader = _string
-            if column.trim and column.nullable:
-                null_marks |= {""}
         case DataType.TIMESTAMP:
             read = _timestamp_reader(column)
             null_marks |= {""}
@@ -70,7 +76,10 @@ def value_reader(column: Column) -> ValueReader:
             return missing
         if isinstance(value, str):
             if is_trimmed:
-                value = trimmed(value)
+                bare = trimmed(value)
+                if is_empty_cell(value, bare, nullable=column.nullable):
+                    return missing
+                value = bare
             if value in null_marks or (read is not _string and value.strip() in null_marks):
                 return missing
         return read(value)
@@ -87,6 +96,14 @@ def shorten(value: object) -> str:
     """A value as error messages show it, cut at 256 characters."""
     text = repr(value)
     return text if len(text) <= _SHOWN_BYTES else f"{text[:_SHOWN_BYTES]}…"
+
+
+def is_empty_cell(text: str, bare: str, *, nullable: bool) -> bool:
+    """Whether a text of a trimmed column, `bare` without its spaces, is what the table reader took for a missing cell.
+
+    Spaces alone are. The empty text is where a cell was ever missing; elsewhere it can only be a quoted empty one.
+    """
+    return not bare and (bool(text) or nullable)
 
 
 def trimmed(text: str) -> str:
