@@ -120,7 +120,7 @@ def test_an_exported_module_runs_with_beam_alone(recipe: Path, tmp_path: Path) -
 
     def rows(folder: str) -> list[tuple[object, ...]]:
         query = f"SELECT * FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true) ORDER BY id"
-        return duckdb.execute(query).fetchall()
+        return duckdb.connect().execute(query).fetchall()
 
     assert rows("beam") == rows("out")
     assert [path.name for path in Path("beam").iterdir() if path.name.startswith(".")] == []

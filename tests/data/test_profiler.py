@@ -202,7 +202,7 @@ def test_parquet_is_profiled_as_the_csv_is(
     path: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = tmp_path / "t.parquet"
-    duckdb.sql(f"COPY (SELECT * FROM '{path}') TO '{packed}'")
+    duckdb.connect().execute(f"COPY (SELECT * FROM '{path}') TO '{packed}'")
     monkeypatch.setattr(profiler, "SAMPLE_ROWS", 4_000)
     with open_table(packed, settings=settings) as table:
         left = profile_table(table)

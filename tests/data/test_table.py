@@ -129,7 +129,7 @@ def test_compressed_files_are_read(suffix: str, people: Path, settings: Settings
 
 def test_zstandard_is_read(tmp_path: Path, people: Path, settings: Settings) -> None:
     packed = tmp_path / "people.csv.zst"
-    duckdb.sql(f"COPY (SELECT * FROM '{people}') TO '{packed}' (FORMAT csv, COMPRESSION zstd)")
+    duckdb.connect().execute(f"COPY (SELECT * FROM '{people}') TO '{packed}' (FORMAT csv, COMPRESSION zstd)")
     with open_table(packed, settings=settings) as table:
         assert table.count() == 3
         assert table.schema.names == ("name", "age", "when", "ok")
@@ -176,7 +176,7 @@ def test_a_uri_is_read_through_fsspec(settings: Settings) -> None:
 
 def test_parquet_keeps_its_types(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "t.parquet"
-    duckdb.sql(
+    duckdb.connect().execute(
         "COPY (SELECT 1::INT AS i, 2.5::FLOAT AS f, 'nan'::DOUBLE AS n, true AS b, '?' AS s, DATE '2020-01-01' AS d, "
         f"TIMESTAMPTZ '2020-01-01 12:00:00+02' AS z, [1, 2] AS l, 1.25::DECIMAL(9,2) AS m) TO '{path}'"
     )
@@ -192,7 +192,7 @@ def test_parquet_keeps_its_types(tmp_path: Path, settings: Settings) -> None:
 
 def test_parquet_is_known_by_its_first_bytes(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "no-suffix"
-    duckdb.sql(f"COPY (SELECT 1 AS a) TO '{path}' (FORMAT parquet)")
+    duckdb.connect().execute(f"COPY (SELECT 1 AS a) TO '{path}' (FORMAT parquet)")
     with open_table(path, settings=settings) as table:
         assert table.read()["a"].tolist() == [1]
 
@@ -362,7 +362,9 @@ def test_a_line_of_several_megabytes_is_read(tmp_path: Path, settings: Settings)
 
 def test_rows_stream_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "large.csv"
-    duckdb.sql(f"COPY (SELECT range AS a, repeat('x', 100) || range AS b FROM range(1_500_000)) TO '{path}'")
+    duckdb.connect().execute(
+        f"COPY (SELECT range AS a, repeat('x', 100) || range AS b FROM range(1_500_000)) TO '{path}'"
+    )
     settings = load_settings({"PENSTOCK_HOME": str(tmp_path / "home"), "PENSTOCK_MEMORY_LIMIT_MB": "100"})
     with open_table(path, settings=settings) as table:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -14,6 +14,7 @@ import pytest
 from penstock.bundle.folder import read_manifest, verify
 from penstock.bundle.manifest import Label, Task
 from penstock.data.columns import ColumnBatch
+from penstock.data.profile import TableProfile
 from penstock.data.recipe.row_program import RowProgram
 from penstock.data.recipe.serving_input import ServingInputReceiver, placeholder, program_of_function
 from penstock.data.schema import Column, DataType, Schema
@@ -78,7 +79,7 @@ def test_a_bundle_lists_its_files_with_digests_and_verifies(tmp_path: Path, mode
         uri=uri,
         facts=replace(FACTS, ignored=("price", "rooms"), metrics={"rmse": 3.5}, global_step=7),
         samples=batch_of_arrays(TABLE),
-        profile=b"{}",
+        profile=TableProfile(rows=24, columns=()).to_json(),
         trainer_files={"model.keras": weights, "features.json": model.features.to_json()},
     )
     assert verify(uri) == written == read_manifest(uri)

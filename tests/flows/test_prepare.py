@@ -44,7 +44,7 @@ def rides(tmp_path: Path) -> Path:
 
 def rows_at(place: Path) -> list[tuple[object, ...]]:
     files = [str(file) for file in place.rglob("*.parquet")] if place.is_dir() else [str(place)]
-    rows = duckdb.execute(f"SELECT * FROM read_parquet({files}, hive_partitioning = true)").fetchall()
+    rows = duckdb.connect().execute(f"SELECT * FROM read_parquet({files}, hive_partitioning = true)").fetchall()
     return sorted(rows, key=str)
 
 
@@ -233,7 +233,7 @@ def test_a_source_that_vanishes_halfway_leaves_nothing(
 def test_a_disk_that_is_really_full_is_said_and_leaves_nothing(rides: Path, settings: Settings, tmp_path: Path) -> None:
     """The limit on file sizes is the kernel's; writing past it fails as a full disk does."""
     big = tmp_path / "big.csv"
-    duckdb.sql(
+    duckdb.connect().execute(
         f"COPY (SELECT i AS id, md5(CAST(i AS VARCHAR)) AS text FROM range(200000) AS r(i)) TO '{big}' (HEADER true)"
     )
     code = (
@@ -292,7 +292,7 @@ def test_killed_at_any_moment_it_leaves_nothing_partial_and_a_rerun_finishes(
     for part in range(4):
         rows = f"range({part * 100_000}, {part * 100_000 + 100_000}) AS r(i)"
         query = f"SELECT i AS id, hash(i) % 100 AS x, md5(CAST(i AS VARCHAR)) AS text FROM {rows}"
-        duckdb.sql(f"COPY ({query}) TO '{folder}/{part}.csv' (HEADER true)")
+        duckdb.connect().execute(f"COPY ({query}) TO '{folder}/{part}.csv' (HEADER true)")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         f"source: {folder}/*.csv\nsteps:\n  - derive: {{upper: upper(text)}}\n  - fill: {{x: {{statistic: median}}}}\n"
@@ -382,7 +382,7 @@ def test_a_note_that_is_altered_is_not_taken_for_one(rides: Path, settings: Sett
 
 def test_the_memory_limit_is_kept_below_the_size_of_the_data(settings: Settings, tmp_path: Path) -> None:
     big = tmp_path / "big.csv"
-    duckdb.sql(
+    duckdb.connect().execute(
         "COPY (SELECT i AS id, hash(i) % 1000 AS g, md5(CAST(i AS VARCHAR)) AS a, md5(CAST(-i AS VARCHAR)) AS b "
         f"FROM range(600000) AS r(i)) TO '{big}' (HEADER true)"
     )

@@ -56,12 +56,16 @@ def test_a_bundle_takes_the_raw_row_and_answers_as_for_the_prepared_one(
     served = load_model(str(tmp_path / "bundle"))
     # `before` looks at other rows, so callers send it.
     assert {column.name for column in served.manifest.signature.inputs} == {"fare", "km", "payment", "before"}
-    raw = duckdb.execute(
-        "SELECT fare, km, payment, coalesce(lag(coalesce(fare, (SELECT median(fare) FROM t WHERE km > 1))) OVER "
-        "(ORDER BY id), 0) AS before FROM t WHERE km > 1 ORDER BY id".replace(
-            "FROM t", f"FROM read_csv('{tmp_path / 'raw.csv'}')"
+    raw = (
+        duckdb.connect()
+        .execute(
+            "SELECT fare, km, payment, coalesce(lag(coalesce(fare, (SELECT median(fare) FROM t WHERE km > 1))) OVER "
+            "(ORDER BY id), 0) AS before FROM t WHERE km > 1 ORDER BY id".replace(
+                "FROM t", f"FROM read_csv('{tmp_path / 'raw.csv'}')"
+            )
         )
-    ).fetchall()
+        .fetchall()
+    )
     instances = [dict(zip(("fare", "km", "payment", "before"), row, strict=True)) for row in raw]
     answers = served.predict(served.decode(instances))["predictions"]
     np.testing.assert_allclose(np.sort(answers, axis=0), np.sort(model.predict(rows)["predictions"], axis=0), rtol=1e-5)

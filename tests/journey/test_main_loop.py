@@ -165,3 +165,22 @@ def test_callers_may_send_columns_renamed_and_rescaled(penstock: Penstock, serve
     missing = httpx.post(f"{server}/v1/models/served:predict", json={"instances": [{"RM": 6.5, "TAX": 2.96}]})
     assert missing.status_code == 400
     assert "rooms" in missing.json()["error"]
+
+
+def test_whole_hours_and_infinite_cells_are_trained_exported_and_served(
+    penstock: Penstock, server: str, folder: Path
+) -> None:
+    rows = [
+        f"0{1 + i % 9}/01/2020 {6 * (i % 4):02d}:00,{'inf' if i == 7 else i % 11},{i % 4 * 5 + i % 11}.5"
+        for i in range(400)
+    ]
+    (folder / "shifts.csv").write_text("\n".join(["start,load,output", *rows]) + "\n")
+    (folder / "shifts.yaml").write_text(
+        "data: shifts.csv\nlabel: output\nestimator: {type: DNNRegressor, hidden_units: [16]}\n"
+        "training: {max_steps: 400}\n"
+    )
+    penstock("train", "shifts.yaml", "--register", "shifts")
+    answers = ask(
+        server, "shifts", [{"start": "05/01/2020 12:00", "load": 3}, {"start": "05/01/2020 18:00", "load": 3}]
+    )
+    assert by_value(answers[0])[0] < by_value(answers[1])[0]

@@ -181,7 +181,10 @@ class TableProfile(msgspec.Struct, frozen=True, kw_only=True):
         return any(column.name == name for column in self.columns)
 
     def to_json(self) -> bytes:
-        return msgspec.json.encode(self)
+        """JSON knows no infinities: they are counted in `infinite` and left out of `values`."""
+        return msgspec.json.encode(
+            msgspec.structs.replace(self, columns=tuple(_writable(column) for column in self.columns))
+        )
 
     @staticmethod
     def from_json(text: bytes | str) -> "TableProfile":
@@ -190,6 +193,11 @@ class TableProfile(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.json.decode(text, type=TableProfile)
         except msgspec.DecodeError as error:
             raise DataError(f"this is not a table profile: {error}") from error
+
+
+def _writable(column: ColumnProfile) -> ColumnProfile:
+    values = tuple(v for v in column.values if not isinstance(v.value, float) or math.isfinite(v.value))
+    return column if len(values) == len(column.values) else msgspec.structs.replace(column, values=values)
 
 
 def merge_profiles(parts: Iterable[TableProfile]) -> TableProfile:

@@ -21,6 +21,8 @@ KNOTS = 48
 _SAMPLE_ROWS = 200_000
 _TAIL = 1e-3
 _BOUND = 3.0
+_NEAR = 1e-6
+"""Knots closer than this share of the width of the middle 90 % of the values, or than one float32 step, are one."""
 
 
 class QuantileNormalizer(msgspec.Struct, frozen=True):
@@ -82,12 +84,28 @@ def _fit(values: NDArray[np.float64]) -> _Map:
     ordered = np.sort(values)
     levels = np.linspace(0.0, 1.0, KNOTS + 1)
     xs = np.unique(np.quantile(ordered, levels).astype(np.float32)).astype(np.float64)
+    firsts, lasts = _apart(xs, ordered)
+    xs = firsts
     # Half of the ties lie below: a value that half of the rows share sits in the middle of its share.
-    below = np.searchsorted(ordered, xs, side="left")
-    reached = np.searchsorted(ordered, xs, side="right")
+    below = np.searchsorted(ordered, firsts, side="left")
+    reached = np.searchsorted(ordered, lasts, side="right")
     shares = np.clip((below + reached) / (2.0 * len(ordered)), _TAIL, 1.0 - _TAIL)
     ys = [_bell(share) for share in shares]
     return _Map(tuple(xs.tolist()), tuple(ys) if len(xs) > 1 else (0.0,))
+
+
+def _apart(xs: NDArray[np.float64], ordered: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The first and the last knot of each group of near-equal ones: between them, rounding would decide the answer."""
+    low, high = np.quantile(ordered, (0.05, 0.95))
+    near = _NEAR * float(high - low if high > low else xs[-1] - xs[0])
+    firsts, lasts = [float(xs[0])], [float(xs[0])]
+    for x in xs[1:].tolist():
+        if x - firsts[-1] > max(near, float(np.spacing(np.float32(abs(x))))):
+            firsts.append(x)
+            lasts.append(x)
+        else:
+            lasts[-1] = x
+    return np.array(firsts), np.array(lasts)
 
 
 def _bell(share: float) -> float:

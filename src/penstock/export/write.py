@@ -13,6 +13,7 @@ import msgspec
 from penstock.bundle.folder import BundleWriter
 from penstock.bundle.manifest import FORMAT_VERSION, BundleKind, Label, Manifest, Signature, Task
 from penstock.data.columns import ColumnBatch
+from penstock.data.profile import TableProfile
 from penstock.data.schema import Column
 from penstock.errors import ExportError
 from penstock.export.instances import instances_of
@@ -71,8 +72,8 @@ def write_bundle(
         answers on them with the bundle's, and a few become `samples.jsonl`.
     recipe: row-wise steps in front of the model; callers then send its input columns.
     profile: `profile.json`. trainer_files: by path under `trainer/`, their bytes or the file that holds them.
-    Raises ParityError where trainer and bundle disagree, ExportError where the graph cannot be made, AlreadyExistsError
-    where something is at `uri`.
+    Raises ParityError where trainer and bundle disagree, ExportError where the graph cannot be made, DataError where
+    the profile cannot be read back, AlreadyExistsError where something is at `uri`.
     """
     graph, outputs = assemble(model)
     proto = graph.build()
@@ -103,6 +104,7 @@ def write_bundle(
         if recipe is not None:
             writer.write(RECIPE_NAME, recipe.to_json())
         if profile is not None:
+            TableProfile.from_json(profile)
             writer.write(PROFILE_NAME, profile)
         for name, content in (trainer_files or {}).items():
             writer.write(f"trainer/{name}", content if isinstance(content, bytes) else content.read_bytes())

@@ -22,8 +22,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     num_buckets: ids lie in `[0, num_buckets)`; None for a dense block.
     representation: how a model reads the block. Of ids: "indicator", one-hot; "embedding", a trained
         `[num_buckets, dimension]` table; "linear", a weight an id, in linear models. Of dense values: None, as they
-        are; "indicator", as they are too, being presences, counts or weights of words that nobody should rescale;
-        "embedding", multiplied with a trained `[width, dimension]` matrix.
+        are; "indicator", as they are too, being presences, counts, weights of words or points on a circle, which
+        nobody should rescale; "embedding", multiplied with a trained `[width, dimension]` matrix.
     dimension: of the embedding.
     unseen: ids (of a dense block: places) no training row has, such as an unknown word or a missing value. Their rows
         of a table are never trained: a model gives them neutral values at the end of training, never the random ones

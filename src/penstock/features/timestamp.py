@@ -92,7 +92,10 @@ class FittedCycle(msgspec.Struct, frozen=True, kw_only=True, tag="cycle"):
     @property
     def block(self) -> Block:
         features = (f"{self.name}_sin", f"{self.name}_cos")
-        return Block(name=self.name, kind="dense", columns=(self.key,), width=2, features=features)
+        # Within ±1 already; a map fitted to it would spread apart zeros that differ by the rounding of sine.
+        return Block(
+            name=self.name, kind="dense", columns=(self.key,), width=2, features=features, representation="indicator"
+        )
 
     def compute(self, operators: Operators, columns: Mapping[str, Values]) -> Values:
         values = columns[self.key]

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic
 
-from penstock.errors import PenstockError, did_you_mean
+from penstock.errors import DataError, PenstockError, did_you_mean
 from penstock.runtime.model import PROFILE_NAME, LoadedModel, load_model, read_file
 from penstock.serving.catalog import Catalog, ServedModel, ServedVersion
 from penstock.serving.lanes import Lane
@@ -240,6 +240,10 @@ def _sketch(model: LoadedModel) -> Sketch | None:
     # Here, because a bundle without a profile does not need it.
     from penstock.data.profile import TableProfile
 
-    profile = TableProfile.from_json(read_file(model.uri, model.manifest, PROFILE_NAME))
+    try:
+        profile = TableProfile.from_json(read_file(model.uri, model.manifest, PROFILE_NAME))
+    except DataError as error:
+        _log.warning("no drift is watched for %s: %s", model.uri, error)
+        return None
     references = references_of(model.manifest, profile)
     return Sketch(references, model.rows.names) if references else None
