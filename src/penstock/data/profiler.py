@@ -9,7 +9,7 @@ from penstock.data.engine import Workspace, mapped_errors, run_with_progress
 from penstock.data.inquiry import Facts, Inquiry, Subject, inquiry_of
 from penstock.data.options import Progress, ReadOptions
 from penstock.data.profile import MAX_VALUES, ColumnProfile, TableProfile
-from penstock.data.relations import count_duplicates
+from penstock.data.relations import relate
 from penstock.data.sample import SAMPLE, SampledRows, draw_sample, estimated_rows
 from penstock.data.scan import CsvLayout, Scan
 from penstock.data.survey import Questions
@@ -30,15 +30,17 @@ def profile_table(
     values: int = 1_000,
     is_exact: bool = False,
     relations: bool = True,
+    label: str | None = None,
     progress: Report | None = None,
 ) -> TableProfile:
-    """What all rows of a table say of each column, and a sample of 100,000 of them of duplicates.
+    """What all rows of a table say of each column, and a sample of 100,000 of them of rows and pairs of columns.
 
     values: how many of a column's most frequent values are kept with their counts, at most 10,000.
     is_exact: whether the sample is all rows, held in memory or spilled, and every value is counted.
-    relations: whether to count duplicate rows, on the sample.
+    relations: whether to look at rows and pairs of columns. label: the column to be predicted, if one is; what gives it
+    away is then found.
     """
-    return _profile(table, None, values, is_exact, relations, progress)
+    return _profile(table, None, values, is_exact, relations, label, progress)
 
 
 def profile_source(
@@ -49,6 +51,7 @@ def profile_source(
     values: int = 1_000,
     is_exact: bool = False,
     relations: bool = True,
+    label: str | None = None,
     progress: Report | None = None,
 ) -> tuple[Table, TableProfile]:
     """A table, and its profile as `profile_table` makes it; large CSV files are as a rule read once for both."""
@@ -63,7 +66,7 @@ def profile_source(
     )
     try:
         first = made[0] if made else None
-        return table, _profile(table, first, values, is_exact, relations, progress)
+        return table, _profile(table, first, values, is_exact, relations, label, progress)
     except BaseException:
         table.close()
         raise
@@ -75,10 +78,13 @@ def _profile(
     values: int,
     is_exact: bool,
     relations: bool,
+    label: str | None,
     progress: Report | None,
 ) -> TableProfile:
     if not 0 < values <= MAX_VALUES:
         raise UsageError(f"a profile cannot keep {values} values a column; expected 1 to {MAX_VALUES}")
+    if label is not None:
+        _ = table.schema[label]
     total = max(table.count(), 1)
     rows = total if is_exact else SAMPLE_ROWS
     with table.connect() as connection, mapped_errors(f"cannot profile {table.name}"):
@@ -88,7 +94,7 @@ def _profile(
         found = None
         if relations:
             _say(progress, "comparing columns")
-            found = count_duplicates(connection, sample)
+            found = relate(connection, columns, sample, label=label)
     table.verify_unchanged()
     return TableProfile(rows=table.count(), columns=columns, relations=found)
 

@@ -20,6 +20,7 @@ __all__ = [
     "merge_histograms",
     "merge_quantiles",
     "rebin",
+    "share_up_to",
 ]
 
 REGISTERS = 2_048
@@ -179,6 +180,11 @@ def merge_histograms(left: Histogram, right: Histogram) -> Histogram:
         edges = np.linspace(low, high, bins + 1)
     total = rebin(left, edges) + rebin(right, edges)
     return Histogram(tuple(edges.tolist()), tuple(_whole(total)), left.is_log and right.is_log)
+
+
+def share_up_to(values: NDArray[np.float64], quantiles: Sequence[float]) -> NDArray[np.float64]:
+    """Which share of a column, by its quantiles at equal ranks, is at most each of these values."""
+    return _rank(values, quantiles, side="right")
 
 
 def rebin(histogram: Histogram, edges: NDArray[np.float64]) -> NDArray[np.float64]:
