@@ -2,7 +2,7 @@
 BIN := .venv/bin
 WORKERS ?= auto
 
-.PHONY: help demo test lint types contracts check check-full bench lock clean core-environment environment
+.PHONY: help demo test lint types contracts check check-full bench lock clean core-environment environment full-environment
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,11 +25,11 @@ contracts: environment  ## Which room may import which
 
 check: lint types contracts test  ## What CI runs: under 10 minutes on 2 cores
 
-check-full: lint types contracts  ## check, and what is slow: chaos, clusters, browsers, every backend; no skips
+check-full: full-environment lint types contracts  ## check, and what is slow: chaos, clusters, browsers, every backend; no skips
 	scripts/system-packages.sh
 	PENSTOCK_NO_SKIPS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not gpu" --timeout 1800
 
-bench: environment  ## Speeds, next to peers measured in the same run
+bench: full-environment  ## Speeds, next to peers measured in the same run
 	$(BIN)/python -m benchmarks
 	scripts/benchmark-page.sh
 
@@ -44,3 +44,6 @@ core-environment:
 
 environment:
 	@scripts/environment.sh dev
+
+full-environment:
+	@scripts/environment.sh full

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes .venv hold exactly what requirements/$1.txt locks ("core" or "dev"), and Penstock itself in place.
+# Makes .venv hold exactly what requirements/$1.txt locks ("core", "dev" or "full"), and Penstock itself in place.
 # Does nothing when it already does; rebuilds it when it is stale, half-made or its interpreter is gone.
 set -eu
 
-want=${1:?usage: environment.sh core|dev}
+want=${1:?usage: environment.sh core|dev|full}
 cd "$(dirname "$0")/.."
 venv=$PWD/.venv
 stamp=$venv/.penstock-environment
@@ -29,8 +29,13 @@ works() {
     [ -x "$venv/bin/python" ] && "$venv/bin/python" -c 'import penstock, click, numpy' >/dev/null 2>&1
 }
 
-# The development set contains the core set: a demo after the tests needs nothing new.
-for made in "$want" dev; do
+# Each set contains the one before it: a demo after the tests needs nothing new.
+case $want in
+    core) enough="core dev full" ;;
+    dev) enough="dev full" ;;
+    *) enough=$want ;;
+esac
+for made in $enough; do
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(digest_of "$made")" ] && works; then
         exit 0
     fi

@@ -9,4 +9,8 @@ lock() {
 lock requirements/uv.in -o requirements/uv.txt
 lock pyproject.toml -o requirements/core.txt
 lock requirements/serve.in -c requirements/core.txt -o requirements/serve.txt
-lock pyproject.toml --all-extras --group dev -o requirements/dev.txt
+everyday="--extra export --extra beam --extra postgres --extra excel --extra cluster --extra grpc --extra cloud --extra sklearn --extra xgboost"
+# shellcheck disable=SC2086
+lock pyproject.toml $everyday --extra tensorflow --group dev -o requirements/full.txt
+# shellcheck disable=SC2086
+lock pyproject.toml $everyday --group dev -c requirements/full.txt -o requirements/dev.txt
