@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 HEAVY = {"keras", "jax", "ray", "duckdb", "lightgbm", "tensorboard", "tensorflow", "optuna", "pandas"}
@@ -20,6 +22,12 @@ def test_rooms_keep_their_contract() -> None:
     command = Path(sys.executable).parent / "lint-imports"
     done = subprocess.run([command], capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    graph = grimp.build_graph("penstock")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert list(TopologicalSorter(imports).static_order())
 
 
 def test_import_penstock_loads_no_library() -> None:

@@ -316,6 +316,6 @@ def test_requirements_that_cannot_be_installed_fail_the_job_with_pips_words(desk
 
 
 def test_the_supervisor_loads_nothing_heavy() -> None:
-    code = "import penstock.jobs.supervisor, penstock.jobs.local_runner, penstock.flows.submit_training, sys\n"
+    code = "import penstock.jobs.supervision, penstock.flows.submit_training, sys\n"
     code += "print([n for n in ('sqlalchemy', 'numpy', 'yaml', 'fsspec', 'ray', 'keras') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -7,10 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.errors import ConfigError
-from penstock.estimators.backend import backend_name, value_of
+from penstock.estimators.backend import value_of
 
-__all__ = ["Hyperparameters", "Program", "Rows", "TrainLoop", "TrainState", "Updates", "make_loop"]
+__all__ = ["Hyperparameters", "Program", "Rows", "TrainLoop", "TrainState", "Updates"]
 
 Array = NDArray[Any]
 
@@ -135,24 +134,3 @@ class TrainLoop(Protocol):
 
     def outputs(self, state: TrainState, rows: Rows) -> Array:
         """The network's answers for all rows, `[rows, outputs]` float32, without dropout."""
-
-
-def make_loop(program: Program) -> TrainLoop:
-    """The loop for the backend that Keras runs on. Raises ConfigError for one there is none for."""
-    match backend_name():
-        case "jax":
-            import jax
-
-            if jax.device_count() > 1:
-                from penstock.estimators.distributed_loop import DistributedJaxLoop
-
-                return DistributedJaxLoop(program)
-            from penstock.estimators.jax_loop import JaxLoop
-
-            return JaxLoop(program)
-        case "tensorflow":
-            from penstock.estimators.tensorflow_loop import TensorFlowLoop
-
-            return TensorFlowLoop(program)
-        case other:
-            raise ConfigError(f"KERAS_BACKEND is {other!r}; estimators train on 'jax' or 'tensorflow'")

@@ -7,7 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from penstock.estimators.loop import Program, TrainLoop, make_loop
+from penstock.estimators.loop import Program, TrainLoop
+from penstock.estimators.loops import make_loop
 
 __all__ = ["CompiledProgram", "compiled_program"]
 

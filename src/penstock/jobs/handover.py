@@ -54,7 +54,7 @@ class SupervisorProcess:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "penstock.jobs.supervisor"],
+            [sys.executable, "-P", "-m", "penstock.jobs.supervision"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

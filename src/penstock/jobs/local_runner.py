@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,9 +16,7 @@ from penstock.jobs.logs import SERVICE_TASK
 from penstock.jobs.machines import Replica, check_here, cores_here, gpus_here, load_machines, replicas_of
 from penstock.jobs.processes import MARKER_VARIABLE, become_subreaper, resident_bytes
 from penstock.jobs.states import JobState
-
-if TYPE_CHECKING:
-    from penstock.jobs.supervisor import Supervisor
+from penstock.jobs.supervisor import Supervisor
 
 __all__ = ["LocalRunner", "free_addresses", "inherited_environment"]
 
@@ -36,7 +33,7 @@ _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH",
 class LocalRunner:
     """The runner for this machine."""
 
-    def __init__(self, supervisor: "Supervisor") -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
         become_subreaper()
         self._supervisor = supervisor
         self._crew = Crew(supervisor.listen)
@@ -57,7 +54,7 @@ class LocalRunner:
             self._supervisor.say("Some processes of the job could not be ended.", severity="ERROR")
         self._crew.close()
 
-    def run(self, supervisor: "Supervisor") -> None:
+    def run(self, supervisor: Supervisor) -> None:
         supervisor.say("Job is preparing.")
         notice = check_here(self._replicas, cores=cores_here(), gpus=gpus_here())
         if notice:

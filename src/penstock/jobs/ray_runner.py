@@ -7,7 +7,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,12 +20,10 @@ from penstock.jobs.ray_address import check_address
 from penstock.jobs.ray_client import RayJob, RayJobs
 from penstock.jobs.ray_plan import ANSWER_PREFIX, EXPERIMENT_NAME, PLAN_NAME, Answer, Plan, PlannedReplica
 from penstock.jobs.states import Ended, JobState
+from penstock.jobs.supervisor import Supervisor
 from penstock.jobs.training_input import seconds_of
 from penstock.store import blobs
 from penstock.version import __version__
-
-if TYPE_CHECKING:
-    from penstock.jobs.supervisor import Supervisor
 
 __all__ = ["RayRunner"]
 
@@ -44,7 +42,7 @@ _LOG_POSITION = "ray-log-position"
 class RayRunner:
     """The runner for a cluster."""
 
-    def __init__(self, supervisor: "Supervisor") -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._ray = RayJobs(supervisor.record.cluster, token=supervisor.settings.ray_token)
         self._replicas = replicas_of(
@@ -66,7 +64,7 @@ class RayRunner:
     def memory_bytes(self) -> int:
         return 0
 
-    def run(self, supervisor: "Supervisor") -> None:
+    def run(self, supervisor: Supervisor) -> None:
         if not self._job:
             self._submit()
         else:
