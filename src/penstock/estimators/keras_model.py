@@ -12,7 +12,8 @@ from penstock.errors import ConfigError
 from penstock.estimators.backend import keras
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.front import Front
-from penstock.estimators.network_estimator import NetworkEstimator, NetworkOptions
+from penstock.estimators.network_estimator import NetworkEstimator
+from penstock.estimators.network_options import NetworkOptions
 from penstock.estimators.networks import Network, Weights
 from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
 from penstock.estimators.run_config import RunConfig

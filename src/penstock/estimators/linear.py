@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock.estimators.classification_heads import fit_classification_head
-from penstock.estimators.network_estimator import NetworkEstimator, NetworkOptions
+from penstock.estimators.network_estimator import NetworkEstimator
+from penstock.estimators.network_options import NetworkOptions
 from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.schedules import Schedule

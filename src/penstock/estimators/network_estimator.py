@@ -1,15 +1,13 @@
 """Estimators whose body is a network: setup, checkpoints and the training loop put together."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.errors import ConfigError, PreconditionError, TrainingError
-from penstock.estimators.backend import value_of
+from penstock.errors import PreconditionError
 from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
 from penstock.estimators.defaults import Recipe, recipe_for
 from penstock.estimators.early_stopping import EarlyStopping
@@ -18,24 +16,22 @@ from penstock.estimators.examples import Examples
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.fitting import Fitted, Plan, Watchers, fit
 from penstock.estimators.front import Front, fit_front
-from penstock.estimators.loop import Hyperparameters, Program, Rows, TrainState, Updates
-from penstock.estimators.network_body import NetworkBody
+from penstock.estimators.loop import Rows, TrainState
+from penstock.estimators.network_design import NetworkDesign, checkpoint_of, front_of, state_of
+from penstock.estimators.network_options import OF_STEPS, NetworkOptions
 from penstock.estimators.networks import Network
-from penstock.estimators.optimizers import OptimizerChoice, choose_optimizer, describe_optimizer
 from penstock.estimators.preparation import FitHead, class_factors, encode_rows, fit_columns, notice, training_examples
-from penstock.estimators.programs import CompiledProgram, compiled_program
+from penstock.estimators.programs import CompiledProgram
 from penstock.estimators.progress import make_progress
 from penstock.estimators.ring import join_ring
 from penstock.estimators.run_config import RunConfig
-from penstock.estimators.schedules import Schedule
 from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
 from penstock.estimators.table_input import split_rows
-from penstock.estimators.warm_start import describe_source, warm_setup, warm_state
-from penstock.estimators.wide_network import WideDeepNetwork
+from penstock.estimators.warm_start import warm_setup
 from penstock.features.column import FeatureColumn
 from penstock.features.fitted import FittedFeatures
 
-__all__ = ["FitHead", "NetworkEstimator", "NetworkOptions"]
+__all__ = ["NetworkEstimator"]
 
 Made = TypeVar("Made")
 
@@ -43,41 +39,6 @@ _VALIDATION_SHARE = 0.1
 _MOST_VALIDATION_ROWS = 20_000
 _LOOKS = 40
 _PATIENCE = 12
-
-_OF_STEPS = {
-    "hidden_units",
-    "activation_fn",
-    "dropout",
-    "batch_norm",
-    "optimizer",
-    "learning_rate",
-    "learning_rate_schedule",
-    "weight_decay",
-    "l1_regularization_strength",
-    "l2_regularization_strength",
-    "early_stopping",
-    "class_weight",
-}
-"""Arguments that change steps, not what is fitted before the first one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
-    """How a network is trained. None leaves a choice to `defaults.recipe_for`.
-
-    wide_optimizer: of the wide part of a wide & deep network; it keeps its learning rate.
-    """
-
-    optimizer: Any = None
-    learning_rate: float | None = None
-    learning_rate_schedule: Schedule | None = None
-    weight_decay: float | None = None
-    l1: float = 0.0
-    l2: float = 0.0
-    early_stopping: bool | None = None
-    class_weight: Mapping[str, float] | str | None = None
-    warm_start_from: Any = None
-    wide_optimizer: Any = None
 
 
 class NetworkEstimator(Estimator):
@@ -109,31 +70,19 @@ class NetworkEstimator(Estimator):
             config=config,
             weight_column=weight_column,
         )
-        for name in ("l1", "l2", "weight_decay"):
-            value = getattr(options, name)
-            if value is not None and not value >= 0:
-                raise ConfigError(f"{name} is {value}; expected a number of at least 0")
-        self._network = network
         self._fit_head = fit_head
         self._normalizes = normalizes
         self._options = options
+        self._design = NetworkDesign(network=network, options=options, seed=self._config.seed)
         self._params = {
             **params,
             "feature_columns": None if feature_columns is None else [column.name for column in feature_columns],
             "weight_column": self._weight_column,
-            "optimizer": describe_optimizer(options.optimizer),
-            "learning_rate": options.learning_rate,
-            "learning_rate_schedule": options.learning_rate_schedule,
-            "weight_decay": options.weight_decay,
-            "l1_regularization_strength": options.l1,
-            "l2_regularization_strength": options.l2,
-            "early_stopping": options.early_stopping,
-            "class_weight": options.class_weight,
-            "warm_start_from": describe_source(options.warm_start_from),
+            **options.params,
             "seed": self._config.seed,
         }
         # A wrong optimizer is told here, not after the data was read.
-        self._optimizer(1e-3)
+        self._design.optimizer(1e-3)
         keep = self._config.keep_checkpoint_max
         self._checkpoints = CheckpointFolder(self._folder, keep=keep, saved=self._place.bring_back)
         self._model: FittedModel | None = None
@@ -190,15 +139,15 @@ class NetworkEstimator(Estimator):
         checkpoint = self._checkpoints.latest(notice=notice) if step is None else self._checkpoints.load(step)
         if checkpoint is None:
             raise PreconditionError(f"nothing is trained in {self.model_dir!r} yet; call train first")
-        compiled = self._compiled(setup, 1e-3)
+        compiled = self._design.compiled(setup, 1e-3)
         stopping = EarlyStopping(lambda _state: 0.0, every=1, patience=1)
         stopping.restore(dict(checkpoint.arrays), dict(checkpoint.facts))
-        self._model = self._model_of(setup, compiled, stopping.best(_state_of(checkpoint, compiled.program)))
+        self._model = self._model_of(setup, compiled, stopping.best(state_of(checkpoint, compiled.program)))
         return self._model
 
     def _preparation(self) -> dict[str, Any]:
         """The arguments that matter before the first step."""
-        return {name: value for name, value in self._params.items() if name not in _OF_STEPS}
+        return {name: value for name, value in self._params.items() if name not in OF_STEPS}
 
     def _fit_setup(self, examples: Examples) -> Setup:
         setup = self._make_setup(examples)
@@ -248,7 +197,7 @@ class NetworkEstimator(Estimator):
         visit: Visit,
     ) -> None:
         assert examples.labels is not None
-        front = Front(setup.features.blocks, setup.normalizer)
+        front = front_of(setup)
         open_ended = steps is None and max_steps is None and examples.batching.epochs is None
         open_ended = open_ended and not examples.batching.given
         stops = open_ended if self._options.early_stopping is None else self._options.early_stopping
@@ -259,8 +208,8 @@ class NetworkEstimator(Estimator):
             kept, held_out = split_rows(examples.features.rows, share, seed=self._config.seed)
         order = examples.batching.order(len(kept), seed=self._config.seed)
         recipe = recipe_for(len(kept), order.batch_size)
-        optimizer = self._optimizer(recipe.rate)
-        compiled = self._compiled(setup, recipe.rate)
+        optimizer = self._design.optimizer(recipe.rate)
+        compiled = self._design.compiled(setup, recipe.rate)
         state = self._recall(
             (
                 "initial state",
@@ -269,7 +218,7 @@ class NetworkEstimator(Estimator):
                 repr(self._params.get("dropout")),
                 repr(self._params.get("dnn_dropout")),
             ),
-            lambda: self._initial_state(setup, compiled, checkpoint),
+            lambda: self._design.initial_state(setup, compiled, checkpoint),
         )
         # An input with an end begins anew with each call; one without goes on where the last call stopped.
         offset = 0 if order.last_step is None else state.step
@@ -291,7 +240,7 @@ class NetworkEstimator(Estimator):
             rate=optimizer.rate or 1.0,
             schedule=optimizer.schedule,
             offset=offset,
-            hyperparameters=self._hyperparameters(recipe),
+            hyperparameters=self._design.hyperparameters(recipe),
             saves_every_steps=config.save_checkpoints_steps,
             saves_every_s=None if config.save_checkpoints_steps else config.save_checkpoints_secs,
             visits=every,
@@ -337,7 +286,7 @@ class NetworkEstimator(Estimator):
             make_progress(title, show=self._config.show_progress, first=state.step, total=plan.total) as progress,
         ):
             if state.step == 0:
-                if self._network_for(setup).writes_own_graph:
+                if self._design.network_for(setup).writes_own_graph:
                     graph, _ = assemble(self._model_of(setup, compiled, state))
                     writer.graph(graph_of_onnx(graph.build()))
                 else:
@@ -355,7 +304,7 @@ class NetworkEstimator(Estimator):
                 writer.flush()
 
             def save(current: TrainState) -> None:
-                self._checkpoints.save(_checkpoint_of(current, plan.stopping))
+                self._checkpoints.save(checkpoint_of(current, plan.stopping))
 
             def show(current: TrainState, is_last: bool) -> None:
                 # Exporters ask the estimator for its newest model.
@@ -397,86 +346,8 @@ class NetworkEstimator(Estimator):
 
         return measure
 
-    def _optimizer(self, default_rate: float) -> OptimizerChoice:
-        return choose_optimizer(
-            self._options.optimizer,
-            learning_rate=self._options.learning_rate,
-            schedule=self._options.learning_rate_schedule,
-            default_rate=default_rate,
-        )
-
-    def _hyperparameters(self, recipe: Recipe) -> Hyperparameters:
-        decay = self._options.weight_decay
-        if decay is None:
-            decay = recipe.weight_decay if self._options.optimizer is None else 0.0
-        return Hyperparameters(weight_decay=decay, l1=self._options.l1, l2=self._options.l2)
-
-    def _compiled(self, setup: Setup, default_rate: float) -> CompiledProgram:
-        front = Front(setup.features.blocks, setup.normalizer)
-        network, head = self._network_for(setup), setup.head
-        optimizer = self._optimizer(default_rate)
-        decay = self._options.weight_decay
-        has_decay = bool(decay) or (decay is None and self._options.optimizer is None)
-        has_penalty = self._options.l1 > 0 or self._options.l2 > 0
-        shape = [
-            (block.name, block.kind, block.width, block.num_buckets, block.dimension, block.representation)
-            for block in front.blocks
-        ]
-        wide = None
-        if isinstance(network, WideDeepNetwork) and network.wide:
-            wide = choose_optimizer(
-                self._options.wide_optimizer, learning_rate=None, schedule="constant", default_rate=default_rate
-            )
-        wide_key = None if wide is None else (wide.key, wide.rate)
-        key = repr((network.key, shape, head.key, optimizer.key, wide_key, has_decay, has_penalty))
-
-        def make() -> Program:
-            model = network.build(front, head.outputs, seed=self._config.seed)
-            variables = model.trainable_variables
-            is_wide = [wide is not None and WideDeepNetwork.is_wide(variable.path) for variable in variables]
-            deep_places = tuple(i for i in range(len(variables)) if not is_wide[i])
-            updates = [_updates(optimizer.make(), variables, deep_places, follows=optimizer.rate is not None)]
-            if wide is not None:
-                wide_places = tuple(i for i in range(len(variables)) if is_wide[i])
-                updates.append(_updates(wide.make(), variables, wide_places, follows=False))
-            return Program(
-                model=model,
-                updates=tuple(update for update in updates if update.positions),
-                loss=head.loss(),
-                decayed=tuple(i for i in deep_places if variables[i].path.endswith("/kernel")),
-                has_decay=has_decay,
-                has_penalty=has_penalty,
-            )
-
-        return compiled_program(key, make)
-
-    def _initial_state(self, setup: Setup, compiled: CompiledProgram, checkpoint: Checkpoint | None) -> TrainState:
-        if checkpoint is not None:
-            return _state_of(checkpoint, compiled.program)
-        front = Front(setup.features.blocks, setup.normalizer)
-        model = self._network_for(setup).build(front, setup.head.outputs, seed=self._config.seed)
-        fresh = compiled.program.initial_state()
-        state = TrainState(
-            0,
-            tuple(value_of(variable) for variable in model.trainable_variables),
-            tuple(value_of(variable) for variable in model.non_trainable_variables),
-            fresh.optimizer,
-        )
-        source = self._options.warm_start_from
-        return state if source is None else warm_state(source, state)
-
-    def _network_for(self, setup: Setup) -> Network:
-        return self._network(setup.features) if callable(self._network) else self._network
-
     def _model_of(self, setup: Setup, compiled: CompiledProgram, state: TrainState) -> FittedModel:
-        front = Front(setup.features.blocks, setup.normalizer)
-        body = NetworkBody(self._network_for(setup), front, compiled, state, self._config.seed)
-        return FittedModel(setup.features, body, setup.head, state.step, self._folder)
-
-
-def _updates(made: Any, variables: Sequence[Any], places: tuple[int, ...], *, follows: bool) -> Updates:
-    made.build([variables[i] for i in places])
-    return Updates(made, places, follows)
+        return self._design.model_of(setup, compiled, state, self._folder)
 
 
 def _last_step(done: int, steps: int | None, max_steps: int | None, of_input: int | None, recipe: Recipe) -> int:
@@ -488,25 +359,3 @@ def _last_step(done: int, steps: int | None, max_steps: int | None, of_input: in
     if of_input is not None:
         limits.append(done + of_input)
     return min(limits) if limits else max(done, recipe.steps)
-
-
-def _checkpoint_of(state: TrainState, stopping: EarlyStopping | None) -> Checkpoint:
-    arrays: dict[str, NDArray[Any]] = {}
-    for part in ("trainable", "non_trainable", "optimizer"):
-        arrays |= {f"{part}/{i}": array for i, array in enumerate(getattr(state, part))}
-    if stopping is None:
-        return Checkpoint(state.step, arrays, {})
-    return Checkpoint(state.step, arrays | stopping.arrays(), stopping.facts())
-
-
-def _state_of(checkpoint: Checkpoint, program: Program) -> TrainState:
-    expected = program.initial_state()
-
-    def series(part: str) -> tuple[NDArray[Any], ...]:
-        wanted = getattr(expected, part)
-        found = tuple(checkpoint.arrays.get(f"{part}/{i}", np.empty(0)) for i in range(len(wanted)))
-        if any(have.shape != want.shape for have, want in zip(found, wanted, strict=True)):
-            raise TrainingError(f"checkpoint {checkpoint.step} is of another network; use another model_dir")
-        return found
-
-    return TrainState(checkpoint.step, series("trainable"), series("non_trainable"), series("optimizer"))

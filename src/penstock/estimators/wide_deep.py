@@ -9,7 +9,8 @@ from typing import Any
 from penstock.errors import UsageError
 from penstock.estimators.activations import activation_name
 from penstock.estimators.classification_heads import fit_classification_head
-from penstock.estimators.network_estimator import NetworkEstimator, NetworkOptions
+from penstock.estimators.network_estimator import NetworkEstimator
+from penstock.estimators.network_options import NetworkOptions
 from penstock.estimators.networks import DNNNetwork
 from penstock.estimators.optimizers import describe_optimizer
 from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
