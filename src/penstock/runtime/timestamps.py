@@ -23,7 +23,8 @@ _MICROSECOND = timedelta(microseconds=1)
 class TimestampParser:
     """Reads the timestamps of one column as the table it was trained on was read: ISO 8601, then its strptime formats.
 
-    A value without an offset is taken to be in the column's zone.
+    A value without an offset is taken to be in the column's zone. Of two instants that its clocks show twice the later
+    one is meant, and a time that they skip is read as if they had not been moved yet, as DuckDB (ICU) reads tables.
 
     >>> TimestampParser(("%d/%m/%Y %H:%M",), "Europe/Madrid")("01/02/2024 10:30")
     1706779800000000
@@ -46,8 +47,16 @@ class TimestampParser:
         """Raises ValueError when no format fits."""
         moment = self._datetime(value)
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=self._zone)
+            moment = self._on_clocks(moment)
         return (moment - _EPOCH) // _MICROSECOND
+
+    def _on_clocks(self, moment: datetime) -> datetime:
+        """The instant at which clocks in the zone show this."""
+        if self._zone is UTC:
+            return moment.replace(tzinfo=UTC)
+        # The lesser offset is the later of two instants, and the one before clocks are moved over a gap.
+        offsets = (moment.replace(tzinfo=self._zone, fold=fold).utcoffset() or timedelta(0) for fold in (0, 1))
+        return moment.replace(tzinfo=UTC) - min(offsets)
 
     def _datetime(self, value: str | date) -> datetime:
         if isinstance(value, datetime):
