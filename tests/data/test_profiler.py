@@ -213,6 +213,34 @@ def test_parquet_is_profiled_as_the_csv_is(
         assert a.sketch == b.sketch
 
 
+@pytest.mark.parametrize("sample_rows", [100_000, 4_000])
+def test_columns_asked_in_several_passes_have_the_same_profile(
+    sample_rows: int, path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiler, "SAMPLE_ROWS", sample_rows)
+    with open_table(path, settings=settings) as table:
+        together = profile_table(table, relations=False)
+        monkeypatch.setattr(profiler, "_COLUMNS_A_PASS", 5)
+        monkeypatch.setattr(profiler, "_COLUMNS_A_READING", 5)
+        parted = profile_table(table, relations=False)
+    for a, b in zip(together.columns, parted.columns, strict=True):
+        # Threads add floats up in any order.
+        assert (a.name, a.missing, a.distinct, a.min, a.max) == (b.name, b.missing, b.distinct, b.min, b.max)
+        assert (a.values, a.sketch, a.lengths, a.times) == (b.values, b.sketch, b.lengths, b.times)
+        assert a.mean == pytest.approx(b.mean)
+
+
+@pytest.mark.slow
+def test_a_table_of_hundreds_of_columns_needs_little_memory(tmp_path: Path) -> None:
+    file = tmp_path / "wide.csv"
+    numbers = np.random.default_rng(0).random((300, 300)).round(3)
+    names = ",".join(f"c{i}" for i in range(300))
+    file.write_text(names + "\n" + "".join(",".join(map(str, row)) + "\n" for row in numbers.tolist()))
+    small = load_settings({"PENSTOCK_HOME": str(tmp_path / "home"), "PENSTOCK_MEMORY_LIMIT_MB": "300"})
+    with open_table(file, settings=small) as table:
+        assert len(profile_table(table).columns) == 300
+
+
 def test_progress_is_told_in_stages(path: Path, settings: Settings) -> None:
     stages: list[str] = []
     with open_table(path, settings=settings) as table:

@@ -231,6 +231,18 @@ def test_an_empty_file_is_refused(text: str, message: str, tmp_path: Path, setti
         open_table(path, settings=settings)
 
 
+def test_texts_over_columns_of_recurring_texts_are_names_even_where_one_is_also_a_value(
+    tmp_path: Path, settings: Settings
+) -> None:
+    rows = [f"{'abc'[i % 3]},{'pqrs'[i % 4]},{'yes' if i % 5 else 'no'}" for i in range(40)]
+    (tmp_path / "named.csv").write_text("\n".join(["c,kind,sold", *rows]))
+    (tmp_path / "bare.csv").write_text("\n".join(rows))
+    with open_table(tmp_path / "named.csv", settings=settings) as table:
+        assert (table.schema.names, table.count()) == (("c", "kind", "sold"), 40)
+    with open_table(tmp_path / "bare.csv", settings=settings) as table:
+        assert (table.schema.names, table.count()) == (("column_1", "column_2", "column_3"), 40)
+
+
 def test_a_file_with_only_a_header_is_a_table_without_rows(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "x.csv"
     path.write_text("name,age\n")

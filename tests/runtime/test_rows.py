@@ -157,3 +157,11 @@ def test_both_ways_in_predict_alike(tmp_path: Path) -> None:
     careful = mixed.predict(mixed.decode(mixed_rows))
     for name in careful:
         np.testing.assert_array_equal(fast[name], careful[name])
+
+
+@pytest.mark.parametrize("name", ['size "big"', "back\\slash", "line\nbreak"])
+def test_a_name_that_json_escapes_is_left_to_the_careful_decoder(name: str) -> None:
+    column = Column(name=name, type=DataType.FLOAT)
+    for signature in (Signature(inputs=(column,), outputs=()), Signature(inputs=(), outputs=(), ignored=(name,))):
+        with pytest.raises(NotPlain):
+            RowReader(signature).read(orjson.dumps({"instances": [{name: 1.5}]}))

@@ -188,7 +188,8 @@ def _looks_like_header(top: tuple[str, ...], below: Sequence[tuple[str, ...]]) -
                 evidence = f"{cell!r} stands over values such as {column[0]!r}"
         elif cell in column:
             vote = -1
-        elif _is_year_row(cells):
+        elif _is_year_row(cells) or 2 * len(set(column)) <= len(column):
+            # Among values that come again and again, one that does not is their name.
             vote = 1
         else:
             vote = 0

@@ -5,6 +5,7 @@ several. Whatever it does not take (a number in a string, NaN, a null in a requi
 after the JSON) is left to `InstanceDecoder`, which either coerces it or says what is wrong. Both agree on every body.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 from unicodedata import normalize
@@ -25,6 +26,10 @@ Row = tuple[Any, ...]
 _NUMBERS = frozenset({DataType.FLOAT, DataType.INTEGER, DataType.BOOLEAN})
 
 
+_UNNAMEABLE = re.compile(r'["\\\x00-\x1f]')
+"""msgspec renames no field to a name that JSON escapes."""
+
+
 class NotPlain(Exception):  # noqa: N818 - an answer, not a failure
     """The body is not of plain rows; `InstanceDecoder` is to read it."""
 
@@ -33,7 +38,7 @@ class RowReader:
     """Reads `{"instances": [{…}, …]}` against one signature.
 
     names: columns in the order of a row's values: numbers, then strings, then timestamps, each in signature order.
-    readable: whether every column's type can be read this way.
+    readable: whether every column can be read this way, by its type and its name.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -42,10 +47,11 @@ class RowReader:
         strings = [column for column in signature.inputs if column.type is DataType.STRING]
         timestamps = [column for column in signature.inputs if column.type is DataType.TIMESTAMP]
         ordered = numbers + strings + timestamps
-        self.readable = len(ordered) == len(signature.inputs)
+        named = [*(column.name for column in ordered), *signature.ignored]
+        self.readable = len(ordered) == len(signature.inputs) and not any(map(_UNNAMEABLE.search, named))
         self.names = tuple(column.name for column in ordered)
         self._width = len(ordered) if signature.ignored else None
-        self._decode = _decoder(ordered, signature.ignored).decode
+        self._decode = _decoder(ordered, signature.ignored).decode if self.readable else _not_plain
         self._finishers = [
             (position, finisher) for position, column in enumerate(ordered) if (finisher := _finisher(column))
         ]
@@ -81,6 +87,10 @@ class RowReader:
         except ValueError:
             raise NotPlain from None
         return finished
+
+
+def _not_plain(body: bytes) -> Any:
+    raise NotPlain
 
 
 def _decoder(columns: Sequence[Column], ignored: Sequence[str]) -> msgspec.json.Decoder[Any]:
