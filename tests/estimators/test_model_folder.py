@@ -1,5 +1,6 @@
 """A training whose model folder is at a URI: there afterwards, whole, and gone on with from another machine."""
 
+import threading
 from collections.abc import Generator
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 
 from penstock.bundle.folder import find_bundle, verify
-from penstock.errors import UsageError
+from penstock.errors import PreconditionError, UsageError
 from penstock.estimators.dnn import DNNRegressor
 from penstock.estimators.model_folder import ModelFolder
 from penstock.estimators.run_config import RunConfig
 from penstock.features.numeric import NumericColumn
+from penstock.store.folder_lock import lock_folder
+from penstock.training.specs import EvalSpec, TrainSpec
+from penstock.training.train_and_evaluate import train_and_evaluate
 
 BUCKET = "memory://bucket"
 
@@ -81,3 +85,39 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file"):
         ModelFolder(tmp_path / "file")
+
+
+@pytest.mark.parametrize("place", ["local", f"{BUCKET}/run"])
+def test_two_trainings_do_not_share_a_folder(place: str, tmp_path: Path) -> None:
+    place = str(tmp_path / place) if place == "local" else place
+    holds, is_over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock_folder(place, doing="is being trained in"):
+            holds.set()
+            is_over.wait()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    holds.wait()
+    ours = regressor(place)
+    try:
+        with pytest.raises(PreconditionError, match=r"is being trained in by process \d+ on host"):
+            ours.train(rows, max_steps=10)
+        with pytest.raises(PreconditionError, match=r"is being trained in by process \d+ on host"):
+            train_and_evaluate(ours, TrainSpec(rows, max_steps=10), EvalSpec(rows))
+        assert ours.latest_checkpoint() is None
+    finally:
+        is_over.set()
+        other.join()
+    ours.train(rows, max_steps=10)
+    assert str(ours.latest_checkpoint()).endswith("checkpoint-10")
+
+
+def test_at_a_uri_a_training_goes_on_from_what_another_left_since_it_was_made() -> None:
+    early, late = regressor(f"{BUCKET}/run"), regressor(f"{BUCKET}/run")
+    early.train(rows, max_steps=50)
+    late.train(rows, max_steps=60)
+    names = [name.rsplit("/", 1)[1] for name in fsspec.filesystem("memory").find("/bucket/run")]
+    assert {"checkpoint-50.json", "checkpoint-60.json"} <= set(names)
+    assert ".lock" not in names

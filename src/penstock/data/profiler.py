@@ -22,8 +22,8 @@ __all__ = ["SAMPLE_ROWS", "profile_source", "profile_table"]
 SAMPLE_ROWS = 100_000
 _COLUMNS_A_PASS = 32
 _COLUMNS_A_READING = 128
-"""Asked together: the cost of DuckDB's aggregates over maps grows with the square of their number (300 of them: 38 s and
-2 GB for 300 rows). A pass over rows in memory is cheaper than one that reads files."""
+"""Asked together: the cost of DuckDB's aggregates over maps grows with the square of their number (300 columns of 300
+rows: 38 s and 2 GB). A pass over rows in memory is cheaper than one that reads files."""
 
 Report = Callable[[Progress], None]
 

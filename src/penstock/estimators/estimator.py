@@ -5,6 +5,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,7 +101,7 @@ class Estimator(ABC):
         steps: so many more. max_steps: until `global_step` is that. With neither, a number chosen by the rows, a
         tenth of which is held out: the weights that do best on them are kept, and training stops once they get no
         better. Raises DataError for rows nothing can be learned from, TrainingError when the loss is not a number any
-        more.
+        more, PreconditionError while another process trains in `model_dir`.
         """
         refuse_hooks(hooks, saving_listeners)
         if steps is not None and max_steps is not None:
@@ -108,8 +109,13 @@ class Estimator(ABC):
         for name, value in (("steps", steps), ("max_steps", max_steps)):
             if value is not None and value < 1:
                 raise UsageError(f"train: {name} is {value}; expected at least 1")
-        self.train_with_visits(input_fn, steps=steps, max_steps=max_steps)
+        with self.holding_folder():
+            self.train_with_visits(input_fn, steps=steps, max_steps=max_steps)
         return self
+
+    def holding_folder(self) -> AbstractContextManager[None]:
+        """Keeps other processes from training in `model_dir`. Raises PreconditionError naming the one that does."""
+        return self._place.held()
 
     @abstractmethod
     def train_with_visits(

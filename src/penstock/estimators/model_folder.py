@@ -3,10 +3,13 @@
 import shutil
 import tempfile
 import weakref
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from penstock.errors import UsageError
 from penstock.store import blobs
+from penstock.store.folder_lock import FolderLock, lock_folder
 
 __all__ = ["ModelFolder"]
 
@@ -21,6 +24,7 @@ class ModelFolder:
 
     def __init__(self, place: str | Path) -> None:
         self._sent: dict[str, tuple[int, int]] = {}
+        self._lock: FolderLock | None = None
         if blobs.is_local(str(place)):
             self.uri = None
             self.path = blobs.local_path(str(Path(place).expanduser()) if "://" not in str(place) else str(place))
@@ -30,16 +34,22 @@ class ModelFolder:
         self.uri = str(place).rstrip("/")
         self.path = Path(tempfile.mkdtemp(prefix="penstock-model-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-        if blobs.exists(self.uri):
-            for name in blobs.list_files(self.uri):
-                if not name.startswith("export/"):
-                    blobs.copy_to_local(self.uri, name, self.path / name)
-            self._sent = self._files()
+        self._fetch()
 
     @property
     def place(self) -> str:
         """The folder as users name it."""
         return self.uri or str(self.path)
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Nobody else trains here meanwhile. Raises PreconditionError naming the process that does already."""
+        with lock_folder(self.place, doing="is being trained in") as self._lock:
+            try:
+                self._fetch()  # what its last holder left since this object was made
+                yield
+            finally:
+                self._lock = None
 
     def bring_back(self) -> None:
         """Writes what is new since the last time to the URI and removes there what is gone here. Local: nothing to do.
@@ -48,6 +58,8 @@ class ModelFolder:
         """
         if self.uri is None:
             return
+        if self._lock is not None:
+            self._lock.check()
         files = self._files()
         changed = [name for name in files if files[name] != self._sent.get(name)]
         for name in sorted(changed, key=lambda name: (name.endswith(_DESCRIPTION), name)):
@@ -55,6 +67,15 @@ class ModelFolder:
         for name in self._sent.keys() - files.keys():
             blobs.remove_folder(blobs.join(self.uri, name), under=self.uri)
         self._sent = files
+
+    def _fetch(self) -> None:
+        """Copies what is at the URI and was not seen there yet."""
+        if self.uri is None or not blobs.exists(self.uri):
+            return
+        for name in blobs.list_files(self.uri):
+            if name not in self._sent and not name.startswith(("export/", ".")):
+                blobs.copy_to_local(self.uri, name, self.path / name)
+        self._sent = self._files()
 
     def _files(self) -> dict[str, tuple[int, int]]:
         """Size and time of change of each file, by its path in the folder; temporary ones left out."""

@@ -85,16 +85,17 @@ def _train(opened: OpenExperiment, *, folder: str) -> str:
     """Trains, evaluates and exports; returns where the bundle is."""
     experiment = opened.experiment
     estimator = opened.make(model_dir=folder, config=RunConfig(tf_random_seed=experiment.training.seed))
-    estimator.train(opened.training_input, max_steps=experiment.training.max_steps)
-    if estimator.is_worker:
-        raise SystemExit(0)  # the chief evaluates, exports and registers
-    estimator.evaluate(opened.evaluation_input)
-    return estimator.export_saved_model(
-        f"{folder}/export",
-        serving=experiment.serving,
-        profile=opened.profile.to_json(),
-        label_unit=experiment.label.unit,
-    )
+    with estimator.holding_folder():
+        estimator.train(opened.training_input, max_steps=experiment.training.max_steps)
+        if estimator.is_worker:
+            raise SystemExit(0)  # the chief evaluates, exports and registers
+        estimator.evaluate(opened.evaluation_input)
+        return estimator.export_saved_model(
+            f"{folder}/export",
+            serving=experiment.serving,
+            profile=opened.profile.to_json(),
+            label_unit=experiment.label.unit,
+        )
 
 
 def _key(experiment: Experiment, tables: Sequence[Table]) -> str:

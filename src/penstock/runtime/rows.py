@@ -89,7 +89,7 @@ class RowReader:
         return finished
 
 
-def _not_plain(body: bytes) -> Any:
+def _not_plain(body: bytes) -> Any:  # noqa: ARG001 - in the place of a decoder
     raise NotPlain
 
 

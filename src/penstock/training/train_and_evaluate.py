@@ -27,9 +27,10 @@ def train_and_evaluate(
             raise UsageError(f"train_and_evaluate got a {type(value).__name__}; expected a {kind.__name__}")
     evaluation = _Evaluation(estimator, eval_spec)
     every = _OPEN_ENDED_STEPS if train_spec.max_steps is None else max(1, train_spec.max_steps // _EVALUATIONS)
-    estimator.train_with_visits(
-        train_spec.input_fn, max_steps=train_spec.max_steps, every=every, visit=evaluation.visit
-    )
+    with estimator.holding_folder():
+        estimator.train_with_visits(
+            train_spec.input_fn, max_steps=train_spec.max_steps, every=every, visit=evaluation.visit
+        )
     return evaluation.metrics, evaluation.exports
 
 
