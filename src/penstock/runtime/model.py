@@ -129,7 +129,7 @@ class LoadedModel:
         """`predict` of rows that `self.rows` has read."""
         if self._matrix is None:
             return self.predict(self.rows.batch(rows))
-        return self.predict_matrix(np.array(rows, dtype=np.float64))
+        return self.predict_matrix(self.rows.matrix(rows))
 
     def predict_matrix(self, matrix: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         """`predict` of numbers `[rows, columns]` in the order of `self.rows.names`, where the model `takes_matrix`."""

@@ -7,11 +7,13 @@ after the JSON) is left to `InstanceDecoder`, which either coerces it or says wh
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 from unicodedata import normalize
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from penstock.bundle.manifest import Signature
 from penstock.data.columns import Array, ColumnBatch
@@ -52,6 +54,7 @@ class RowReader:
         self.names = tuple(column.name for column in ordered)
         self._width = len(ordered) if signature.ignored else None
         self._decode = _decoder(ordered, signature.ignored).decode if self.readable else _not_plain
+        self._may_lack_values = any(column.nullable for column in ordered)
         self._finishers = [
             (position, finisher) for position, column in enumerate(ordered) if (finisher := _finisher(column))
         ]
@@ -70,6 +73,13 @@ class RowReader:
         if self._width is not None:
             rows = [row[: self._width] for row in rows]
         return self._finish(rows) if self._finishers else rows
+
+    def matrix(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """Rows of numbers only as `[rows, columns]`, NaN where one is missing."""
+        if self._may_lack_values:
+            return np.array(rows, dtype=np.float64)
+        width = len(self.names)  # half the time of np.array, which looks at every row's length and type
+        return np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)
 
     def batch(self, rows: Sequence[Row]) -> ColumnBatch:
         """The rows as a batch of the signature's columns."""

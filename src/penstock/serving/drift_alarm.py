@@ -2,8 +2,6 @@
 
 import logging
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,6 +64,8 @@ class DriftAlarm:
             threading.Thread(target=self._post, args=(events,), name="drift webhook", daemon=True).start()
 
     def _post(self, events: list[dict[str, object]]) -> None:
+        import urllib.request  # here, because every start of a server would pay for it
+
         for event in events:
             request = urllib.request.Request(  # noqa: S310 - its scheme was checked
                 self._webhook,
@@ -76,5 +76,5 @@ class DriftAlarm:
             try:
                 with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310
                     pass
-            except (urllib.error.URLError, OSError) as error:
+            except OSError as error:
                 _log.warning("the drift webhook %s cannot be told: %s", self._webhook, error)

@@ -26,38 +26,23 @@ class Exchange:
     model_name, version, rows: what answered it and how many instances it had, where a model did.
     """
 
-    __slots__ = (
-        "body",
-        "is_second_try",
-        "method",
-        "mirror",
-        "model_name",
-        "path",
-        "protocol",
-        "refusal",
-        "rows",
-        "seconds",
-        "sent_bytes",
-        "started",
-        "status",
-        "version",
-    )
+    # Defaults of the class, not set one by one: most requests change few of them, and this runs for each request.
+    body: bytes = b""
+    refusal: Refusal | None = None
+    status: int = 0
+    sent_bytes: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    is_second_try: bool = False
+    mirror: Any = None
+    protocol: str = ""
+    model_name: str = ""
+    version: ServedVersion | None = None
 
-    def __init__(self, method: str, path: str, body: bytes = b"") -> None:
+    def __init__(self, method: str, path: str) -> None:
         self.method = method
         self.path = path
-        self.body = body
         self.started = monotonic()
-        self.refusal: Refusal | None = None
-        self.status = 0
-        self.sent_bytes = 0
-        self.rows = 0
-        self.is_second_try = False
-        self.seconds = 0.0
-        self.mirror: Any = None
-        self.protocol = ""
-        self.model_name = ""
-        self.version: ServedVersion | None = None
 
     @property
     def client(self) -> str:

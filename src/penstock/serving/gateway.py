@@ -10,25 +10,47 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from time import monotonic
 from typing import Any
-
-from granian import _granian
-from granian.http import HTTP1Settings
 
 from penstock.serving.exchange import Exchange, Headers
 from penstock.serving.refusals import Code, Refusal
 
 __all__ = ["Gateway"]
 
-_rust: Any = _granian  # its stubs lag behind its constructors
+
+
+def _load_granian() -> Any:
+    """Granian's compiled half alone: its package also imports asyncio and a process manager, a sixth of a start."""
+    package = find_spec("granian")
+    assert package is not None
+    spec = PathFinder.find_spec("granian._granian", package.submodule_search_locations)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@dataclass
+class _HTTP1Settings:
+    """As `granian.http.HTTP1Settings`. header_read_timeout: milliseconds."""
+
+    header_read_timeout: int
+    keep_alive: bool = True
+    max_buffer_size: int = 8192 + 4096 * 100
+    pipeline_flush: bool = False
+
+
+_rust = _load_granian()
 _log = logging.getLogger(__name__)
 
 
 class HttpExchange(Exchange):
     """A request that Granian read."""
-
-    __slots__ = ("_gateway", "_proto", "_scope", "_watcher")
 
     def __init__(self, watcher: Any, gateway: "Gateway") -> None:
         scope = watcher.scope
@@ -111,7 +133,7 @@ class Gateway:
             30,  # seconds an idle one of these lives
             self._connections,
             "1",
-            HTTP1Settings(header_read_timeout=int(self._body_timeout_s * 1000)),
+            _HTTP1Settings(header_read_timeout=int(self._body_timeout_s * 1000)),
             None,
             False,  # websockets
             None,  # static files

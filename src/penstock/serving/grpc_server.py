@@ -57,8 +57,6 @@ _CONTENTS = {
 class Call(Exchange):
     """A gRPC call. Its answer is the bytes of the response message."""
 
-    __slots__ = ("_answered", "_context", "answer", "request")
-
     def __init__(self, path: str, request: Any, context: Any) -> None:
         super().__init__("POST", path)
         self.request = request

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from time import monotonic, perf_counter
+from time import monotonic, thread_time
 from typing import Any, Protocol
 
 import numpy as np
@@ -153,12 +153,15 @@ class Lane:
         self.flush()
 
     def _run(self, asks: list[Ask], rows: int) -> None:
-        started = perf_counter()
+        # Of this thread's processor time: other work on the machine must not make a quick model count as slow.
+        started = thread_time()
         try:
-            answers = Answers(self._outputs(asks))
+            outputs = self._outputs(asks)
         except Exception as error:
             self._run_failed(asks, error)
             return
+        self._learn_cost((thread_time() - started) / rows)
+        answers = Answers(outputs)
         self._ran(self.model_name, self.version.number, rows)
         position = 0
         for ask in asks:
@@ -174,10 +177,9 @@ class Lane:
                     _log.exception("an answer could not be written")
                 ask.refuse(exchange, refusal_of(error))
             position = stop
-        self._learn_cost((perf_counter() - started) / rows)
 
     def _learn_cost(self, row_cost_s: float) -> None:
-        """One stall of the machine must not make a quick model count as slow."""
+        """Follows slowly: one call that was slow for once says little."""
         known = self._row_cost_s
         self._row_cost_s += 0.1 * (min(row_cost_s, 2 * known + 0.0005) - known)
 
@@ -196,7 +198,7 @@ class Lane:
         plain = [ask.rows for ask in asks if ask.rows is not None]
         if len(plain) == len(asks) and model.takes_matrix:
             rows = plain[0] if len(plain) == 1 else list(chain.from_iterable(plain))
-            matrix = np.array(rows, dtype=np.float64)
+            matrix = model.rows.matrix(rows)
             outputs = model.predict_matrix(matrix)
             if sketch is not None:
                 sketch.see_rows(matrix)

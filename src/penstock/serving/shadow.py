@@ -47,10 +47,9 @@ class Mirror:
 class ShadowExchange(Exchange):
     """A copy of a request whose answer goes to a mirror."""
 
-    __slots__ = ("_mirror", "_original")
-
     def __init__(self, original: Exchange, mirror: Mirror) -> None:
-        super().__init__(original.method, original.path, original.body)
+        super().__init__(original.method, original.path)
+        self.body = original.body
         self._original = original
         self._mirror = mirror
         self.is_second_try = True
