@@ -5,6 +5,7 @@ if nullable, absence mean missing; infinities are refused; unknown columns are r
 training table had and the model does not use. Every refusal names the instance and the column.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -23,6 +24,7 @@ Values = list[Any] | Array
 """Values of one column as they came: plain Python, or an array that a binary protocol carried."""
 
 _NUMBER_KINDS = frozenset({float, int, type(None)})
+_OTHER_THAN_DIGITS = re.compile(r"[^0-9+\-.eE\n]")
 
 
 class InstanceDecoder:
@@ -84,6 +86,10 @@ class InstanceDecoder:
             raise InstanceError("'inputs' holds no rows; send at least one value a column")
         return self._batch([values.get(name, [None] * rows) for name in self._names])
 
+    def check_columns(self, names: Sequence[str], what: str) -> None:
+        """Raises InstanceError where columns of these names lack a required one, or hold one that nobody knows."""
+        self._check_names(dict.fromkeys(names), what, index=None)
+
     def _bare_rows(self, instances: Sequence[object]) -> ColumnBatch:
         if len(self._names) != 1:
             raise InstanceError(
@@ -135,6 +141,9 @@ class _ColumnDecoder:
         self._dtype = dtype_of(column.type)
         self._read = value_reader(column)
         self._is_verbatim = not column.null_marks and not column.trim
+        self._has_plain_digits = (
+            column.decimal == "." and not column.groups and all(map(_OTHER_THAN_DIGITS.search, column.null_marks))
+        )
 
     def __call__(self, values: Values) -> Array:
         """Raises InstanceError naming the index of a value that does not fit."""
@@ -156,6 +165,8 @@ class _ColumnDecoder:
                     return np.array(values, dtype=np.float64)
                 except OverflowError:
                     return None
+            case DataType.FLOAT | DataType.INTEGER if kinds == {str} and self._has_plain_digits:
+                return _of_plain_digits(values)
             case DataType.STRING if kinds == {str} and self._is_verbatim and "".join(values).isascii():
                 return np.array(values, dtype=object)
         return None
@@ -205,3 +216,13 @@ class _ColumnDecoder:
                 index=index,
                 column=self.name,
             )
+
+
+def _of_plain_digits(values: list[str]) -> Array | None:
+    """Numbers in texts of nothing but digits, signs, points and exponents; None where one needs a closer look."""
+    if _OTHER_THAN_DIGITS.search("\n".join(values)):
+        return None
+    try:
+        return np.fromiter(map(float, values), np.float64, len(values))
+    except ValueError:
+        return None

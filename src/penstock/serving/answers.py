@@ -71,9 +71,7 @@ class Answers:
         if self._named_texts is None:
             heads = [orjson.dumps(name) + b":" for name in self.outputs]
             columns = [self._row_texts(name) for name in self.outputs]
-            self._named_texts = [
-                b"{" + b",".join(map(add, heads, row)) + b"}" for row in zip(*columns, strict=True)
-            ]
+            self._named_texts = [b"{" + b",".join(map(add, heads, row)) + b"}" for row in zip(*columns, strict=True)]
         return self._named_texts
 
     def _row_texts(self, name: str) -> list[bytes]:

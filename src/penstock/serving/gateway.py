@@ -22,7 +22,6 @@ from penstock.serving.refusals import Code, Refusal
 __all__ = ["Gateway"]
 
 
-
 def _load_granian() -> Any:
     """Granian's compiled half alone: its package also imports asyncio and a process manager, a sixth of a start."""
     package = find_spec("granian")

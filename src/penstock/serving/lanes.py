@@ -8,7 +8,6 @@ from itertools import chain
 from time import monotonic, thread_time
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from penstock.data.columns import ColumnBatch, concatenate

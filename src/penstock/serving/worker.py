@@ -117,7 +117,7 @@ class Worker:
         signal.signal(signal.SIGTERM, self._stop_on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
         threading.Thread(target=self._follow_parent, name="parent", daemon=True).start()
-        # What is loaded by now stays; requests are short-lived and hold no cycles, so looking for those seldom suffices.
+        # What is loaded by now stays, and requests hold no cycles: looking for garbage seldom is enough.
         gc.freeze()
         gc.set_threshold(_GARBAGE_LOOK_EVERY, 10, 100)
         self._loop.run(turn=self._turn, heartbeat=self._heartbeat)
