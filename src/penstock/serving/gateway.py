@@ -281,7 +281,7 @@ class _InlineLoop:
     call_soon = call_soon_threadsafe
 
 
-class _Scheduler(_rust.CallbackScheduler):  # type: ignore[misc]
+class _Scheduler(_rust.CallbackScheduler):  # type: ignore[misc, name-defined]
     def __init__(self, loop: Any, schedule: Callable[[Any], None], *unused: Any) -> None:
         super().__init__()
         self._schedule_fn = schedule
