@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.bundle.manifest import Label
-from penstock.data.recipe.row_program import RowProgram
-from penstock.data.recipe.serving_input import ServingInputReceiver, program_of_function, program_of_section
+from penstock.data.recipe.serving_input import ServingInputReceiver
+from penstock.data.recipe.travel import TravellingRecipe
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import DataError, ExportError, NotFoundError, PreconditionError, UsageError, did_you_mean
 from penstock.estimators.examples import Examples, read_examples
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.model_folder import ModelFolder
 from penstock.estimators.run_config import RunConfig
+from penstock.estimators.serving_side import serving_side
 from penstock.estimators.setup import Setup, load_samples, load_setup
 from penstock.export.write import BundleFacts, write_bundle
 from penstock.features.column import FeatureColumn
@@ -188,6 +189,7 @@ class Estimator(ABC):
         checkpoint_path: str | None = None,
         *,
         serving: Any = None,
+        recipe: TravellingRecipe | None = None,
         profile: bytes | None = None,
         label_unit: str | None = None,
     ) -> str:
@@ -196,14 +198,22 @@ class Estimator(ABC):
         The bundle is Penstock's (ONNX and `bundle.json`), not TensorFlow's SavedModel. Before it appears, its answers
         on real rows are compared with the trainer's; ParityError is raised where they differ.
         serving_input_receiver_fn: what callers send where that is not the training columns; `serving` is the same as
-        the `serving:` section of an experiment. assets_extra: files kept in the bundle's `trainer/` folder, by name.
-        profile: content of the bundle's `profile.json`. label_unit: for people ("dollars").
+        the `serving:` section of an experiment. recipe: that prepared the training's rows; callers then send rows as
+        they were before it. assets_extra: files kept in the bundle's `trainer/` folder, by name.
+        profile: of the training's rows; becomes the bundle's `profile.json`. label_unit: for people ("dollars").
         """
         if as_text:
             raise UsageError("as_text=True writes no bundle; bundles are binary ONNX, and bundle.json is text already")
         model = self.fitted_model(_step_of(checkpoint_path))
         setup = self._setup()
-        recipe = _serving_recipe(serving_input_receiver_fn, serving, model.features.raw_schema)
+        samples = load_samples(self._folder, model.features.raw_schema)
+        side = serving_side(
+            model.features.raw_schema,
+            samples,
+            function=serving_input_receiver_fn,
+            section=serving,
+            recipe=recipe,
+        )
         # Of several processes that train one model, the chief exports it; a worker's export is for its own eyes.
         base = f"{self.model_dir}/export" if self.is_worker else str(export_dir_base)
         uri = _free_timestamp(base)
@@ -221,13 +231,14 @@ class Estimator(ABC):
                 classes=setup.head.classes,
                 parameters=setup.parameters,
                 metrics=self._metrics_at(model.step),
-                ignored=(label, *setup.ignored),
+                ignored=tuple(dict.fromkeys((label, *(setup.ignored if side.unused is None else side.unused)))),
                 data_digest=setup.data_digest,
                 global_step=model.step,
             ),
-            samples=load_samples(self._folder, model.features.raw_schema),
-            recipe=recipe,
-            profile=profile,
+            samples=samples,
+            recipe=side.program,
+            sent=side.sent,
+            profile=None if profile is None else side.profile(profile),
             trainer_files=files,
         )
         return uri
@@ -303,21 +314,6 @@ def refuse_hooks(hooks: Sequence[Any] | None, saving_listeners: Sequence[Any] | 
         raise UsageError(
             "saving_listeners belong to TensorFlow's checkpoints; evaluate after train, or use train_and_evaluate"
         )
-
-
-def _serving_recipe(function: Callable[[], Any] | None, section: Any, inputs: Schema) -> RowProgram | None:
-    """The steps in front of the model; None where callers send what the model takes."""
-    if function is not None and section is not None:
-        raise UsageError("give serving_input_receiver_fn or serving, not both")
-    if section is not None:
-        return program_of_section(section, inputs)
-    if function is None:
-        return None
-    program = program_of_function(function, inputs)
-    changes = any(
-        assignment.source != assignment.column.name for stage in program.stages for assignment in stage.columns
-    )
-    return program if changes else None
 
 
 def _rows(answers: Mapping[str, NDArray[Any]], *, single: bool) -> Iterator[dict[str, Any]]:

@@ -24,18 +24,22 @@ _PLAIN: dict[DataType, list[Any]] = {
 }
 
 
-def caller_rows(recipe: RowTransform, known: ColumnBatch) -> ColumnBatch:
-    """As many rows as `known` for the recipe to take.
+def caller_rows(recipe: RowTransform, known: ColumnBatch, *, given: ColumnBatch | None = None) -> ColumnBatch:
+    """Rows for the recipe to take: as many as are `given`, else as `known` has.
 
+    given: real rows of some of the recipe's inputs, which are taken as they are.
     known: real rows of what comes out of the recipe. An input that the recipe renames, or turns into one of these
     columns by a factor and a summand, gets the real values turned back; any other gets plain values of its type.
     """
+    rows = known.rows if given is None else given.rows
     arrays = {}
     for column in recipe.input_schema:
-        pool = _turned_back(recipe, column, known)
+        pool = given[column.name] if given is not None and column.name in given.schema else None
+        if pool is None:
+            pool = _turned_back(recipe, column, known)
         if pool is None:
             pool = _values(column.type, _PLAIN[column.type])
-        arrays[column.name] = pool[np.arange(known.rows) % len(pool)]
+        arrays[column.name] = pool[np.arange(rows) % len(pool)]
     return ColumnBatch(recipe.input_schema, arrays)
 
 

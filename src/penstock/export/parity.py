@@ -50,12 +50,18 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_parity(
-    model: ServableModel, bundle: LoadedModel, *, samples: ColumnBatch, recipe: RowTransform | None = None
+    model: ServableModel,
+    bundle: LoadedModel,
+    *,
+    samples: ColumnBatch,
+    recipe: RowTransform | None = None,
+    sent: ColumnBatch | None = None,
 ) -> tuple[ParityReport, ColumnBatch]:
     """The comparison of model and bundle, and the sendable rows that it was made with (for `samples.jsonl`).
 
-    samples: real raw rows of the model's inputs; the first 1,000 are taken. With a recipe in front of the model, the
-    rows are what callers would send to mean these, as far as that can be told (`caller_rows`).
+    samples: real raw rows of the model's inputs; the first 1,000 are taken. sent: with a recipe in front of the model,
+    real rows of the recipe's inputs; without them, rows that mean the samples, as far as that can be told
+    (`caller_rows`).
     Raises ParityError naming output, row, the row's values and both numbers; ExportError where there is nothing to
     compare.
     """
@@ -65,29 +71,29 @@ def check_parity(
     if not real.rows:
         raise ExportError("there are no sample rows to compare the model's answers on; expected at least one")
     if recipe is not None:
-        real = caller_rows(recipe, real)
+        real = caller_rows(recipe, real) if sent is None else composed(sent.take(slice(0, _MAX_ROWS)))
 
     def own_answers(batch: ColumnBatch) -> dict[str, NDArray[Any]]:
         return model.predict(batch if recipe is None else recipe.apply(batch))
 
-    sent = real.take(np.flatnonzero(sendable(real)))
+    requests = real.take(np.flatnonzero(sendable(real)))
     expected = own_answers(real)
     _refuse_diverged(expected)
     differences = compare_answers(expected, _served(bundle, real), real, what="real row")
-    if sent.rows:
-        compare_answers(own_answers(sent), _served(bundle, _decoded(bundle, sent)), sent, what="request")
+    if requests.rows:
+        compare_answers(own_answers(requests), _served(bundle, _decoded(bundle, requests)), requests, what="request")
     hostile = hostile_rows(real)
     worst = compare_answers(own_answers(hostile), _served(bundle, hostile), hostile, what="hostile row")
     report = ParityReport(
         real_rows=real.rows,
-        sent_rows=sent.rows,
+        sent_rows=requests.rows,
         hostile_rows=hostile.rows,
         relative_tolerance=RELATIVE,
         absolute_tolerance=ABSOLUTE,
         onnxruntime=onnxruntime.__version__,
         outputs=tuple(_larger(a, b) for a, b in zip(differences, worst, strict=True)),
     )
-    return report, sent
+    return report, requests
 
 
 def _refuse_diverged(answers: dict[str, NDArray[Any]]) -> None:

@@ -63,6 +63,7 @@ def write_bundle(
     facts: BundleFacts,
     samples: ColumnBatch,
     recipe: ServingRecipe | None = None,
+    sent: ColumnBatch | None = None,
     profile: bytes | None = None,
     trainer_files: Mapping[str, bytes | Path] | None = None,
 ) -> Manifest:
@@ -70,7 +71,7 @@ def write_bundle(
 
     samples: real raw rows of the model's input columns, some hundred of them: the parity check compares the model's own
         answers on them with the bundle's, and a few become `samples.jsonl`.
-    recipe: row-wise steps in front of the model; callers then send its input columns.
+    recipe: row-wise steps in front of the model; callers then send its input columns. sent: real rows of these.
     profile: `profile.json`. trainer_files: by path under `trainer/`, their bytes or the file that holds them.
     Raises ParityError where trainer and bundle disagree, ExportError where the graph cannot be made, DataError where
     the profile cannot be read back, AlreadyExistsError where something is at `uri`.
@@ -109,7 +110,7 @@ def write_bundle(
         for name, content in (trainer_files or {}).items():
             writer.write(f"trainer/{name}", content if isinstance(content, bytes) else content.read_bytes())
         writer.stage(manifest)
-        report, rows = check_parity(model, load_model(str(writer.folder)), samples=samples, recipe=recipe)
+        report, rows = check_parity(model, load_model(str(writer.folder)), samples=samples, recipe=recipe, sent=sent)
         writer.write(PARITY_NAME, msgspec.json.format(msgspec.json.encode(report), indent=2))
         lines = [msgspec.json.encode(instance) for instance in instances_of(rows.take(slice(0, _SAMPLES)))]
         writer.write(SAMPLES_NAME, b"\n".join(lines) + b"\n")

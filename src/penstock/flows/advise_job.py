@@ -12,6 +12,7 @@ from penstock.errors import PreconditionError
 from penstock.estimators.defaults import recipe_for
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.run_config import RunConfig
+from penstock.flows.training_rows import with_prepared_rows
 from penstock.jobs.pricing import Advice, Speed, advise, load_prices
 from penstock.settings import Settings
 from penstock.training.experiment import Experiment
@@ -33,6 +34,7 @@ def advise_job(experiment: Experiment, *, settings: Settings, note: Callable[[st
     that is over before its speed can be told.
     """
     prices = load_prices(settings.home / "prices.yaml")
+    experiment = with_prepared_rows(experiment, settings=settings, note=note)
     with open_tables(experiment, settings=settings) as tables:
         opened = open_experiment(experiment, tables, note=note)
         rough, _ = _measure(opened, every=_FIRST_STEPS, looks=2)

@@ -19,6 +19,7 @@ from penstock.data.recipe.engine import PrepareEngine, RecipeTables, Target, Wat
 from penstock.data.recipe.output import OutputPlace
 from penstock.data.recipe.prepared import PreparedTable, prepared
 from penstock.data.recipe.recipe import Recipe
+from penstock.data.recipe.samples import caller_samples
 from penstock.data.recipe.serving import ServingPlan, serving_plan
 from penstock.data.recipe.staging import Staging, open_staging
 from penstock.data.recipe.statistics import Statistic, Statistics
@@ -105,7 +106,7 @@ def prepare(
         with open_staging(place.staging_folder(settings), place.name, digest) as staging:
             checked = _checked(recipe, tables, _remembering(staging, _measuring(tables, runner), watch))
             _write(checked, tables, runner, staging, place, watch)
-            note = _note(checked, staging, engine=runner.name, digest=digest)
+            note = _note(checked, tables, staging, engine=runner.name, digest=digest)
             watch(Progress(stage="publishing", fraction=None))
             place.publish(staging, note)
             staging.remove()
@@ -200,10 +201,12 @@ def _write(
         staging.finish_piece(number, rows)
 
 
-def _note(checked: CheckedRecipe, staging: Staging, *, engine: str, digest: str) -> PreparedTable:
+def _note(checked: CheckedRecipe, tables: RecipeTables, staging: Staging, *, engine: str, digest: str) -> PreparedTable:
+    plan = serving_plan(checked)
     return prepared(
-        serving_plan(checked),
+        plan,
         checked.recipe,
+        samples=caller_samples(checked, plan, tables.source),
         source=checked.source.columns,
         columns=checked.schema.columns,
         digest=digest,

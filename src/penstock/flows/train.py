@@ -2,20 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from penstock.bundle.folder import read_manifest, verify
 from penstock.bundle.manifest import Manifest
-from penstock.data.table import Table
+from penstock.data.recipe.travel import travelling_recipe
 from penstock.errors import BundleError, NotFoundError, StoreError
 from penstock.estimators.run_config import RunConfig
+from penstock.flows.training_rows import with_prepared_rows
 from penstock.settings import Settings
 from penstock.store import blobs
 from penstock.training.experiment import Experiment
-from penstock.training.opening import OpenExperiment, open_experiment, open_tables
+from penstock.training.opening import OpenExperiment, OpenTables, open_experiment, open_tables
 from penstock.version import __version__
 
 __all__ = ["Trained", "train_experiment"]
@@ -47,8 +48,9 @@ def train_experiment(
     note: told of what was detected and left out.
     Raises ConfigError for what the experiment gets wrong, DataError for the table, TrainingError for the training.
     """
+    experiment = with_prepared_rows(experiment, settings=settings, note=note)
     with open_tables(experiment, settings=settings) as tables:
-        key = _key(experiment, tables.all)
+        key = _key(experiment, tables)
         folder = model_dir or str(settings.home / "projects" / settings.project / "experiments" / key)
         finished = _finished(folder, key)
         if finished is not None:
@@ -93,14 +95,17 @@ def _train(opened: OpenExperiment, *, folder: str) -> str:
         return estimator.export_saved_model(
             f"{folder}/export",
             serving=experiment.serving,
+            recipe=opened.recipe,
             profile=opened.profile.to_json(),
             label_unit=experiment.label.unit,
         )
 
 
-def _key(experiment: Experiment, tables: Sequence[Table]) -> str:
+def _key(experiment: Experiment, tables: OpenTables) -> str:
     """The same for the same experiment on the same data, so that a stopped training is found again."""
     trained = msgspec.structs.replace(experiment, tuning=None)  # how it is tuned changes nothing of one training
-    content = json.dumps([__version__, msgspec.to_builtins(trained), [table.digest() for table in tables]])
+    recipe = travelling_recipe(experiment.data.source)
+    steps = None if recipe is None else recipe.note.serving_program.to_json().decode()
+    content = json.dumps([__version__, msgspec.to_builtins(trained), steps, [table.digest() for table in tables.all]])
     label = "".join(c if c.isalnum() and c.isascii() else "_" for c in experiment.label.name)[:40]
     return f"{label}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"

@@ -19,6 +19,7 @@ from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.memory import TrialMemory
 from penstock.estimators.run_config import RunConfig
 from penstock.flows.train import Trained, train_experiment
+from penstock.flows.training_rows import with_prepared_rows
 from penstock.settings import Settings
 from penstock.training.experiment import Experiment, TrainingSection
 from penstock.training.opening import OpenExperiment, open_experiment, open_tables
@@ -94,8 +95,9 @@ def tune_experiment(
     """
     tuning = parse_tuning({**(experiment.tuning or {}), **(changes or {})})
     folder = settings.home / "projects" / settings.project / "studies" / name
-    with open_tables(experiment, settings=settings) as tables:
-        opened = open_experiment(experiment, tables, note=note)
+    ready = with_prepared_rows(experiment, settings=settings, note=note)
+    with open_tables(ready, settings=settings) as tables:
+        opened = open_experiment(ready, tables, note=note)
         metric, goal = _objective(tuning)
         space = tuning.parameters
         if space is None:

@@ -24,14 +24,16 @@ __all__ = [
 class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the rows are.
 
-    source: a file, a glob, a URI, or several.
+    source: a file, a glob, a URI, or several; empty only where `recipe` names it.
     evaluation: rows to evaluate on; without it `split` holds some out.
     read: overrides of what reading detects (delimiter, header, encoding, null_marks, types …).
+    recipe: a recipe file; the rows go through it first, and its steps travel with the model. Empty for none.
     """
 
-    source: str | list[str]
+    source: str | list[str] = ""
     evaluation: str | list[str] | None = None
     read: dict[str, Any] = {}
+    recipe: str = ""
 
 
 class LabelSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +120,8 @@ def parse_experiment(text: str, *, name: str = "experiment", folder: str = "") -
         experiment = msgspec.convert(content, Experiment)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name}: {_explain(error)}") from None
+    if not experiment.data.source and not experiment.data.recipe:
+        raise ConfigError(f"{name}: section 'data' names no rows; expected source: FILE, or recipe: FILE")
     if not 0 < experiment.split.evaluation < 1:
         share = experiment.split.evaluation
         raise ConfigError(f"{name}: split.evaluation is {share}; expected a share of the rows between 0 and 1")
@@ -165,5 +169,10 @@ def _resolve_paths(experiment: Experiment, folder: str) -> Experiment:
 
     data = experiment.data
     evaluation = None if data.evaluation is None else resolve(data.evaluation)
-    data = msgspec.structs.replace(data, source=resolve(data.source), evaluation=evaluation)
+    data = msgspec.structs.replace(
+        data,
+        source=resolve(data.source) if data.source else "",
+        evaluation=evaluation,
+        recipe=str(resolve(data.recipe)) if data.recipe else "",
+    )
     return msgspec.structs.replace(experiment, data=data)

@@ -9,6 +9,7 @@ from penstock.bundle.manifest import Task
 from penstock.data.profile import TableProfile
 from penstock.data.profiler import profile_table
 from penstock.data.recipe.document import read_options
+from penstock.data.recipe.travel import TravellingRecipe, travelling_recipe
 from penstock.data.schema import Schema
 from penstock.data.table import Table, open_table
 from penstock.errors import ConfigError
@@ -43,7 +44,7 @@ class OpenTables:
 class OpenExperiment:
     """training_input, evaluation_input: rows of the two sides of the split, or of the two tables.
 
-    feature_columns: None leaves them to the estimator.
+    feature_columns: None leaves them to the estimator. recipe: that prepared the rows; None where none did.
     """
 
     experiment: Experiment
@@ -53,6 +54,7 @@ class OpenExperiment:
     training_input: Callable[[], TableInput]
     evaluation_input: Callable[[], TableInput]
     feature_columns: tuple[FeatureColumn, ...] | None = None
+    recipe: TravellingRecipe | None = None
 
     def make(self, *, model_dir: str, config: RunConfig, parameters: Mapping[str, Any] | None = None) -> Estimator:
         """The estimator. parameters: put over those of the experiment. Raises ConfigError for one it does not take."""
@@ -88,7 +90,8 @@ def open_experiment(experiment: Experiment, tables: OpenTables, *, note: Callabl
     profile = profile_table(tables.table)
     task = _task(experiment, profile)
     chosen = _estimator_class(experiment, task)
-    treatments = _treatments(experiment, tables.table.schema)
+    recipe = _recipe(experiment, note)
+    treatments = _treatments(experiment, tables.table.schema, recipe)
     training_input, evaluation_input = table_input_fns(
         tables.table,
         label=experiment.label.name,
@@ -106,7 +109,20 @@ def open_experiment(experiment: Experiment, tables: OpenTables, *, note: Callabl
         training_input=training_input,
         evaluation_input=evaluation_input,
         feature_columns=_feature_columns(treatments, training_input, experiment.label.name, note),
+        recipe=recipe,
     )
+
+
+def _recipe(experiment: Experiment, note: Callable[[str], None]) -> TravellingRecipe | None:
+    """The recipe behind the rows."""
+    recipe = travelling_recipe(experiment.data.source)
+    evaluation = experiment.data.evaluation
+    if recipe is not None and evaluation is not None and not recipe.agrees_with(evaluation):
+        note(
+            f"{evaluation} was not prepared as {experiment.data.source} was: its steps, or numbers measured for them, "
+            "are others; prepare both in one go, with a split"
+        )
+    return recipe
 
 
 def _task(experiment: Experiment, profile: TableProfile) -> Task:
@@ -135,12 +151,19 @@ def _estimator_class(experiment: Experiment, task: Task) -> type[Estimator]:
     return chosen
 
 
-def _treatments(experiment: Experiment, schema: Schema) -> list[Treatment]:
-    """How each column that is to be used is treated."""
+def _treatments(experiment: Experiment, schema: Schema, recipe: TravellingRecipe | None) -> list[Treatment]:
+    """How each column that is to be used is treated. A column that only tells parts of the rows apart never is."""
     label = experiment.label.name
+    parts = () if recipe is None else recipe.part_columns
     if experiment.features == "auto":
-        others = {label, experiment.training.weight}
+        others = {label, experiment.training.weight, *parts}
         return [Treatment(name, AUTO, {}) for name in schema.names if name not in others]
+    for name in parts:
+        if name in experiment.features:
+            raise ConfigError(
+                f"features names {name!r}, by which the recipe of {recipe.place if recipe else ''} parts rows for "
+                "training; no row that is asked for has it, so leave it out"
+            )
     if label in experiment.features:
         raise ConfigError(f"features names the label {label!r}; a model may not see what it is to predict")
     return parse_treatments(experiment.features, schema)

@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 
+from penstock.data.columns import ColumnBatch
 from penstock.data.recipe.document import read_recipe, written_recipe
 from penstock.data.recipe.recipe import Recipe
 from penstock.data.recipe.row_program import RowProgram
+from penstock.data.recipe.row_values import batch_of, rows_of
 from penstock.data.recipe.serving import ServingPlan
 from penstock.data.schema import Column
 from penstock.errors import DataError, NotFoundError, StoreError
@@ -33,6 +35,8 @@ class PreparedTable(msgspec.Struct, frozen=True, kw_only=True):
 
     recipe: with every statistic as the value it had. source: the columns of the raw rows; columns: of the prepared.
     serving: the row program from the one to the other, as JSON. sent: its inputs that are no columns of the source.
+    samples: some rows of the source, those of its columns that the row program takes; none where the recipe makes new
+    rows of many.
     """
 
     version: int = _FORMAT_VERSION
@@ -47,6 +51,7 @@ class PreparedTable(msgspec.Struct, frozen=True, kw_only=True):
     serving: msgspec.Raw
     sent: tuple[SentColumnNote, ...]
     versions: dict[str, str]
+    samples: tuple[tuple[Any, ...], ...] = ()
 
     @property
     def steps(self) -> Recipe:
@@ -57,20 +62,33 @@ class PreparedTable(msgspec.Struct, frozen=True, kw_only=True):
         """From a raw row to the prepared columns, but those that `split` adds."""
         return RowProgram.from_json(bytes(self.serving))
 
+    @property
+    def sample_rows(self) -> ColumnBatch:
+        """The rows of `samples`: the row program's inputs but those that are sent in a step's place."""
+        sent = [item.name for item in self.sent]
+        return batch_of(self.samples, self.serving_program.input_schema.without(*sent))
+
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
 
 def prepared(
-    plan: ServingPlan, recipe: Recipe, *, columns: tuple[Column, ...], source: tuple[Column, ...], **facts: Any
+    plan: ServingPlan,
+    recipe: Recipe,
+    *,
+    columns: tuple[Column, ...],
+    source: tuple[Column, ...],
+    samples: ColumnBatch | None,
+    **facts: Any,
 ) -> PreparedTable:
-    """The note of a finished preparation. facts: the other fields."""
+    """The note of a finished preparation. samples: rows of the source. facts: the other fields."""
     return PreparedTable(
         recipe=written_recipe(recipe),
         source=source,
         columns=columns,
         serving=msgspec.Raw(plan.program.to_json()),
         sent=tuple(SentColumnNote(item.column.name, item.reason) for item in plan.sent),
+        samples=() if samples is None else tuple(rows_of(samples)),
         **facts,
     )
 

@@ -18,7 +18,7 @@ from penstock.data.recipe.steps.window import Window
 from penstock.data.schema import Column, Schema
 from penstock.errors import DataError
 
-__all__ = ["SentColumn", "ServingPlan", "serving_plan"]
+__all__ = ["SentColumn", "ServingPlan", "program_before", "serving_plan"]
 
 _CHOOSES_ROWS = (Filter, Sample, Sort, Deduplicate)
 _BRINGS_COLUMNS = (Join, Union, Window)
@@ -51,12 +51,20 @@ class ServingPlan:
 
     left_out: steps that choose or order rows, which change nothing about a row that is asked for. unused: steps before
     the last one that makes new rows, which callers have done already when they send what comes out of it.
+    takes_source_rows: whether no step makes new rows of many, so that callers send rows of the source.
     """
 
     program: RowProgram
     sent: tuple[SentColumn, ...]
     left_out: tuple[CheckedStep, ...]
     unused: tuple[CheckedStep, ...]
+    takes_source_rows: bool
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The program's inputs that are columns of the rows it starts from."""
+        made = {item.column.name for item in self.sent}
+        return tuple(name for name in self.program.input_schema.names if name not in made)
 
 
 def serving_plan(checked: CheckedRecipe, outputs: Sequence[str] | None = None) -> ServingPlan:
@@ -82,7 +90,15 @@ def serving_plan(checked: CheckedRecipe, outputs: Sequence[str] | None = None) -
         raw = [item for item in program.input_schema if item.name not in names.values()]
         sent = [*(SentColumn(item, remade) for item in raw), *sent]
     left_out = tuple(item for item in later if isinstance(item.step, (*_CHOOSES_ROWS, Split)))
-    return ServingPlan(program, tuple(sent), left_out, checked.steps[: max(start - 1, 0)])
+    return ServingPlan(
+        program, tuple(sent), left_out, checked.steps[: max(start - 1, 0)], takes_source_rows=remade is None
+    )
+
+
+def program_before(checked: CheckedRecipe, step: CheckedStep) -> RowProgram:
+    """From the source to what a step gets, on single rows; columns that steps before would make of other rows, and of
+    other tables, are inputs of names that no table has."""
+    return _program(checked, checked.source, checked.steps[: step.number - 1])[0]
 
 
 _Carried = dict[str, tuple[Column, CheckedStep]]
