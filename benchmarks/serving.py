@@ -323,7 +323,7 @@ def binary_rows_per_second(bundle: str, *, seconds: int) -> float:
     head = json.dumps({"parameters": {"binary_data_output": True}, "inputs": inputs}).encode()
     body = head + np.random.default_rng(0).uniform(0, 9, size=(9, 1000)).tobytes()
     request = (
-        b"POST /v2/models/housing/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
+        b"POST /v2/models/housing/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n" % len(body)
         + b"inference-header-content-length: %d\r\n\r\n" % len(head)
         + body
     )

@@ -41,6 +41,7 @@ class Settings:
     server_url: prediction server that clients talk to (`PENSTOCK_SERVER_URL`).
     token: bearer token that clients send (`PENSTOCK_TOKEN`), None for none.
     server_token: bearer token that a prediction server asks for (`PENSTOCK_SERVER_TOKEN`), None for none.
+    allowed_hosts: further names of a prediction server on this machine (`PENSTOCK_ALLOWED_HOSTS`, parted by commas).
     vertex: where and what a prediction server is to serve in a container of Vertex AI, None outside of one.
     job_slots: jobs that run at once on this machine (`PENSTOCK_JOB_SLOTS`, default: half of its cores).
     job_grace_s: seconds that a cancelled job has to save its work (`PENSTOCK_JOB_GRACE_S`).
@@ -57,6 +58,7 @@ class Settings:
     server_url: str
     token: str | None
     server_token: str | None
+    allowed_hosts: tuple[str, ...]
     vertex: VertexContainer | None
     job_slots: int
     job_grace_s: int
@@ -87,6 +89,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, project: str | No
         server_url=env.get("PENSTOCK_SERVER_URL") or f"http://127.0.0.1:{SERVING_REST_PORT}",
         token=env.get("PENSTOCK_TOKEN") or None,
         server_token=env.get("PENSTOCK_SERVER_TOKEN") or None,
+        allowed_hosts=tuple(filter(None, map(str.strip, env.get("PENSTOCK_ALLOWED_HOSTS", "").split(",")))),
         vertex=_vertex_container(env),
         job_slots=_positive_int(env, "PENSTOCK_JOB_SLOTS", max(1, (os.cpu_count() or 1) // 2)),
         job_grace_s=_positive_int(env, "PENSTOCK_JOB_GRACE_S", 10),

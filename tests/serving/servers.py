@@ -81,7 +81,7 @@ def run_server(
         process.stdout.close()
 
 
-def wait_until(holds: Callable[[], bool], *, within_s: float = 10.0) -> float:
+def wait_until(holds: Callable[[], bool], *, within_s: float = 60.0) -> float:
     """Waits for a claim to be true; the seconds that took."""
     started = time.monotonic()
     while not holds():

@@ -192,6 +192,41 @@ def test_a_body_in_chunks_is_read_whole(linear: RunningServer) -> None:
     assert answer.json() == {"predictions": [[321.0]] * 1000}
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_all_bodies_together_are_bounded(tmp_path: Path, chunked: bool) -> None:
+    body = json.dumps({"instances": [ROW] * 20_000}).encode()
+    size_mb = len(body) / 1024 / 1024
+    limits = ("--max-body-mb", str(size_mb * 1.1), "--max-in-flight-mb", str(size_mb * 1.5))
+    with run_server(tmp_path, *serve_linear(tmp_path, *limits)) as server:
+
+        def ask() -> httpx.Response:
+            content = iter([body]) if chunked else body
+            return server.client.post("/v1/models/linear:predict", content=content)
+
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            head = f"POST /v1/models/linear:predict HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(body)}\r\n\r\n"
+            slow.sendall(head.encode() + body[:-1])
+            wait_until(lambda: ask().status_code == 429)
+            refused = ask()
+            assert "--max-in-flight-mb" in refused.json()["error"]
+            assert refused.headers["retry-after"] == "1"
+            assert value(server) == 321.0
+            slow.sendall(body[-1:])
+            assert slow.recv(12) == b"HTTP/1.1 200"
+        wait_until(lambda: ask().status_code == 200)
+        with socket.create_connection((host, int(port))) as broken:
+            broken.sendall(head.encode() + body[:-1])
+            wait_until(lambda: ask().status_code == 429)
+        wait_until(lambda: ask().status_code == 200)
+
+
+def test_bounds_that_let_no_request_in_are_refused(tmp_path: Path) -> None:
+    done = refused_start(*serve_linear(tmp_path, "--workers", "4", "--max-in-flight-mb", "32"))
+    assert done.returncode == 2
+    assert "leaves each of 4 workers 8,388,608 bytes, less than one request may have (16,777,216)" in done.stderr
+
+
 def test_too_many_instances_are_refused(tmp_path: Path) -> None:
     with run_server(tmp_path, *serve_linear(tmp_path, "--max-instances", "10")) as server:
         assert server.predict("linear", *[ROW] * 10).status_code == 200
@@ -234,7 +269,7 @@ options = ServerOptions(port=0, limits=Limits(body_timeout_s=1))
 server = Server(options, ready=lambda url: print("serving on", url, flush=True))
 server.run(lambda: FolderSource({linear_bundle(tmp_path / "bundle")!r}, "linear"))
 """
-    start = b"POST /v1/models/linear:predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
+    start = b"POST /v1/models/linear:predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{"
     with run_server(tmp_path, code=code) as server:
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         with socket.create_connection(address) as gone:
@@ -322,7 +357,10 @@ def test_at_rate_zero_only_failures_are_logged(tmp_path: Path) -> None:
 
 def test_connections_stay_open_and_may_be_pipelined(linear: RunningServer) -> None:
     body = json.dumps({"instances": [ROW]}).encode()
-    request = b"POST /v1/models/linear:predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    request = b"POST /v1/models/linear:predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (
+        len(body),
+        body,
+    )
     with socket.create_connection(("127.0.0.1", int(linear.url.rpartition(":")[2])), timeout=10) as connection:
         connection.sendall(request * 5)
         received = b""

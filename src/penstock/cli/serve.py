@@ -8,6 +8,8 @@ from penstock.cli.output import echo_note, settings_of
 
 __all__ = ["serve"]
 
+_MIB = 1024 * 1024
+
 
 @click.command(short_help="Answer predictions over HTTP.")
 @click.option("--host", help="Address to listen on, default 127.0.0.1; others need a token.")
@@ -24,7 +26,9 @@ __all__ = ["serve"]
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate (PEM), for https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key (PEM).")
 @click.option("--max-body-mb", type=click.FloatRange(0.001), default=16, show_default=True, help="Largest request.")
+@click.option("--max-in-flight-mb", type=click.FloatRange(0.001), help="Of all requests together. [16 times that]")
 @click.option("--max-instances", type=click.IntRange(1), default=100_000, show_default=True, help="Rows a request.")
+@click.option("--allowed-host", multiple=True, metavar="NAME", help="Also a name of this server; * any. Repeatable.")
 @click.option("--cors-origin", multiple=True, metavar="ORIGIN", help="Web pages that may ask; * for all. Repeatable.")
 @click.option("--drift-threshold", type=click.FloatRange(0), default=0.2, show_default=True, help="Stability index.")
 @click.option("--drift-webhook", metavar="URL", help="Told by POST when a column starts or stops to drift.")
@@ -52,7 +56,9 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     max_body_mb: float,
+    max_in_flight_mb: float | None,
     max_instances: int,
+    allowed_host: tuple[str, ...],
     cors_origin: tuple[str, ...],
     drift_threshold: float,
     drift_webhook: str | None,
@@ -87,6 +93,12 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key go together")
     minimum, maximum = parse_scale(workers)
+    body_bytes = int(max_body_mb * _MIB)
+    limits = Limits(
+        body_bytes=body_bytes,
+        bodies_bytes=_share(max_in_flight_mb, body_bytes=body_bytes, workers=maximum),
+        instances=max_instances,
+    )
     logging.basicConfig(format="penstock: %(message)s", level=logging.INFO)
     server = Server(
         ServerOptions(
@@ -104,12 +116,13 @@ def serve(
             tls_key=tls_key,
             grpc_port=grpc_port,
             access_log_rate=access_log_rate,
+            allowed_hosts=(*settings.allowed_hosts, *allowed_host),
             cors_origins=cors_origin,
             predict_route=vertex.predict_route if vertex else None,
             health_route=vertex.health_route if vertex else None,
             is_guarded=vertex is not None,
             drift=DriftOptions(threshold=drift_threshold, webhook=drift_webhook),
-            limits=Limits(body_bytes=int(max_body_mb * 1024 * 1024), instances=max_instances),
+            limits=limits,
         ),
         ready=lambda url: click.echo(f"serving on {url}"),
     )
@@ -125,3 +138,18 @@ def serve(
 
     server.run(open_source)
     echo_note("stopped")
+
+
+def _share(in_flight_mb: float | None, *, body_bytes: int, workers: int) -> int:
+    """Bytes of bodies that each worker may hold. Raises UsageError where that is less than one body."""
+    from penstock.errors import UsageError
+
+    if in_flight_mb is None:
+        return max(16 * body_bytes // workers, body_bytes)
+    share = int(in_flight_mb * _MIB) // workers
+    if share < body_bytes:
+        raise UsageError(
+            f"--max-in-flight-mb {in_flight_mb:g} leaves each of {workers} workers {share:,} bytes, less than one "
+            f"request may have ({body_bytes:,}); raise it, or lower --max-body-mb"
+        )
+    return share

@@ -37,6 +37,7 @@ _LENGTH = struct.Struct("<I")
 class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """First to a worker: how to serve.
 
+    host_names: names that a request may be for; None for all.
     grants: tokens of which callers must send one; None where none is asked for.
     predict_route, health_route: further paths that answer for the only model.
     tls_certificate, tls_key: PEM files, both or none.
@@ -47,6 +48,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     grants: tuple[Grant, ...] | None
     access_log_rate: float
     latency_target_s: float
+    host_names: tuple[str, ...] | None = None
     cors_origins: tuple[str, ...] = ()
     predict_route: str | None = None
     health_route: str | None = None

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, module_from_spec
+from threading import Lock
 from time import monotonic
 from typing import Any
 
@@ -51,6 +52,8 @@ _log = logging.getLogger(__name__)
 class HttpExchange(Exchange):
     """A request that Granian read."""
 
+    held_bytes: int = 0
+
     def __init__(self, watcher: Any, gateway: "Gateway") -> None:
         scope = watcher.scope
         super().__init__(scope.method, scope.path)
@@ -69,6 +72,7 @@ class HttpExchange(Exchange):
 
     def _send(self, status: int, body: bytes, headers: Headers) -> None:
         gateway = self._gateway
+        gateway.free(self.held_bytes)
         if gateway.is_decorating:
             headers = [*headers, *gateway.extra_headers(self)]
         self._proto.response_bytes(status, headers, body)
@@ -88,6 +92,7 @@ class Gateway:
         arrived: Callable[[Exchange], None],
         admit: Callable[[Exchange], Refusal | None],
         body_limit_bytes: int,
+        bodies_limit_bytes: int,
         body_timeout_s: float,
         cors: Callable[[Exchange], Headers] | None = None,
         tls: tuple[str | None, str | None] = (None, None),
@@ -98,17 +103,21 @@ class Gateway:
         admit: asked before a body is read.
         cors: headers that let a web page read the answer.
         tls: PEM files of the certificate and its key; plain HTTP without.
+        body_limit_bytes: of one body. bodies_limit_bytes: of all that are being read or have no answer yet.
         body_timeout_s: how long a caller may take to send the body.
         connections: how many are held at once; more wait in the socket's backlog.
         """
         self._arrived = arrived
         self._admit = admit
         self._body_limit_bytes = body_limit_bytes
+        self._bodies_limit_bytes = bodies_limit_bytes
         self._body_timeout_s = body_timeout_s
         self._cors = cors
         self._tls = tls
         self._connections = connections
         self.answered: deque[Exchange] = deque()
+        self._held_bytes = 0
+        self._counting = Lock()  # bodies come in on threads of Granian's and go on any
         self._taken = 0
         self._gone_away = 0
         self._collected = 0
@@ -157,6 +166,11 @@ class Gateway:
         found = [self.answered.popleft() for _ in range(len(self.answered))]
         self._collected += len(found)
         return found
+
+    def free(self, size_bytes: int) -> None:
+        """Told of each body that is held no longer."""
+        with self._counting:
+            self._held_bytes -= size_bytes
 
     def drain(self) -> None:
         """Takes no new connection and closes each after its next answer; new ones are left to other processes.
@@ -208,13 +222,16 @@ class Gateway:
             if "transfer-encoding" not in headers:
                 return False
             self._reading[id(exchange)] = exchange
-            _ChunkReader(exchange, self._body_limit_bytes, self._finished).start()
+            _ChunkReader(exchange, self._body_limit_bytes, self._hold, self._finished).start()
             return True
         size = int(length)
         if size == 0:
             return False
         if size > self._body_limit_bytes:
             exchange.refusal = _too_large(self._body_limit_bytes, f"{size:,} bytes")
+            return False
+        exchange.refusal = self._hold(exchange, size)
+        if exchange.refusal is not None:
             return False
         self._reading[id(exchange)] = exchange
 
@@ -229,6 +246,20 @@ class Gateway:
         exchange._proto().add_done_callback(read)
         return True
 
+    def _hold(self, exchange: HttpExchange, size: int) -> Refusal | None:
+        """Counts bytes of a body that are about to be held, until it has its answer; or why they may not be."""
+        with self._counting:
+            if self._held_bytes + size <= self._bodies_limit_bytes:
+                self._held_bytes += size
+                exchange.held_bytes += size
+                return None
+        return Refusal(
+            Code.RESOURCE_EXHAUSTED,
+            f"with this request, bodies of more than {self._bodies_limit_bytes:,} bytes would wait for their answers "
+            "(--max-in-flight-mb); try again",
+            retry_after_s=1,
+        )
+
     def _finished(self, exchange: HttpExchange) -> None:
         if self._reading.pop(id(exchange), None) is not None:
             self._arrived(exchange)
@@ -237,14 +268,23 @@ class Gateway:
         """The caller closed the connection before its body was whole."""
         if self._reading.pop(id(exchange), None) is not None:
             self._gone_away += 1
+            self.free(exchange.held_bytes)
             exchange._watcher.done()
 
 
 class _ChunkReader:
     """Reads a body that does not say how long it is, up to the limit."""
 
-    def __init__(self, exchange: HttpExchange, limit_bytes: int, finished: Callable[[HttpExchange], None]) -> None:
+    def __init__(
+        self,
+        exchange: HttpExchange,
+        limit_bytes: int,
+        hold: Callable[[HttpExchange, int], Refusal | None],
+        finished: Callable[[HttpExchange], None],
+    ) -> None:
+        """hold: asked before a chunk is kept."""
         self._exchange = exchange
+        self._hold = hold
         self._chunks: list[bytes] = []
         self._size = 0
         self._limit_bytes = limit_bytes
@@ -257,12 +297,16 @@ class _ChunkReader:
     def _take(self, future: Any) -> None:
         try:
             chunk = future.result()
-            self._chunks.append(chunk)
             self._size += len(chunk)
+            refusal = self._hold(self._exchange, len(chunk))
             if self._size > self._limit_bytes:
-                self._exchange.refusal = _too_large(self._limit_bytes, "more")
+                refusal = _too_large(self._limit_bytes, "more")
+            if refusal is not None:
+                self._chunks.clear()
+                self._exchange.refusal = refusal
                 self._finished(self._exchange)
             else:
+                self._chunks.append(chunk)
                 self._source.__anext__().add_done_callback(self._take)
         except StopAsyncIteration:
             self._exchange.body = b"".join(self._chunks)

@@ -1,4 +1,4 @@
-"""What one request may ask for, and how long anything may take."""
+"""What one request may ask for, what all of them may hold, and how long anything may take."""
 
 import msgspec
 
@@ -9,6 +9,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of a prediction server.
 
     body_bytes: of a request; a larger one is refused before it is read.
+    bodies_bytes: of requests that a worker has not answered yet; more are told to come back (429).
     body_timeout_s: for a caller to send headers, and again to send the body.
     instances: rows of one request.
     queue: requests that may wait for one version of a model; more are told to come back (429).
@@ -18,6 +19,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     body_bytes: int = 16 * 1024 * 1024
+    bodies_bytes: int = 256 * 1024 * 1024
     body_timeout_s: float = 30.0
     instances: int = 100_000
     queue: int = 1024

@@ -23,7 +23,7 @@ from penstock.serving.catalog import Catalog, CatalogSource
 from penstock.serving.control import Configure, Ready, Refresh, Told, UseCatalog, Want
 from penstock.serving.drift import DriftBook
 from penstock.serving.drift_alarm import DriftAlarm, DriftOptions
-from penstock.serving.exposure import check_tls, require_token
+from penstock.serving.exposure import check_tls, is_loopback, require_token
 from penstock.serving.limits import Limits
 from penstock.serving.metrics import Ledger
 from penstock.serving.pool import Worker, WorkerPool
@@ -50,6 +50,7 @@ class ServerOptions:
     tls_certificate, tls_key: PEM files, both or none.
     grpc_port: for the gRPC service, 0 for a free one; None for no such service.
     access_log_rate: share of the successful requests that are logged; failures always are.
+    allowed_hosts: further names that requests may be for, where only this machine can reach `host`; "*" for all.
     cors_origins: origins of web pages that may ask, "*" for all.
     predict_route, health_route: further paths that answer for the only model.
     is_guarded: whether something else keeps strangers out, so that no token is needed.
@@ -64,6 +65,7 @@ class ServerOptions:
     tls_key: Path | None = None
     grpc_port: int | None = None
     access_log_rate: float = 1.0
+    allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     predict_route: str | None = None
     health_route: str | None = None
@@ -100,6 +102,7 @@ class Server:
         self._grpc_holder: socket.socket | None = None
         settings = Configure(
             limits=options.limits,
+            host_names=_host_names(options),
             grants=grants,
             access_log_rate=options.access_log_rate,
             latency_target_s=options.scale.latency_target_s,
@@ -264,6 +267,13 @@ class Server:
     def _publish(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._pool.publish(catalog)
+
+
+def _host_names(options: ServerOptions) -> tuple[str, ...] | None:
+    """Names that a request may be for; None for all, where tokens or something else keep strangers out."""
+    if options.is_guarded or not is_loopback(options.host):
+        return None
+    return (options.host, *options.allowed_hosts)
 
 
 def _bind(host: str, port: int, *, shares_port: bool = False) -> socket.socket:

@@ -35,11 +35,13 @@ from penstock.serving.documents import Documents
 from penstock.serving.exchange import Exchange
 from penstock.serving.gateway import Gateway
 from penstock.serving.health import Health
+from penstock.serving.hosts import Hosts
 from penstock.serving.loop import MainLoop
 from penstock.serving.ml_engine import MLEngine
 from penstock.serving.mlflow import MLflow
 from penstock.serving.monitoring import Monitoring
 from penstock.serving.open_inference import OpenInference
+from penstock.serving.refusals import Refusal
 from penstock.serving.router import Router
 from penstock.serving.service import Service
 from penstock.serving.tf_serving import TensorFlowServing
@@ -83,11 +85,13 @@ class Worker:
         )
         self._router = Router(self._service, protocols, cors)
         self._access = Access(settings.grants)
+        self._hosts = Hosts(settings.host_names)
         self._log = AccessLog(sys.stderr.fileno(), rate=settings.access_log_rate)
         self._gateway = Gateway(
             arrived=self._loop.arrive,
-            admit=self._access.admit,
+            admit=self._admit,
             body_limit_bytes=settings.limits.body_bytes,
+            bodies_limit_bytes=settings.limits.bodies_bytes,
             body_timeout_s=settings.limits.body_timeout_s,
             cors=cors.headers if cors.is_on else None,
             tls=(settings.tls_certificate, settings.tls_key),
@@ -123,6 +127,9 @@ class Worker:
         self._loop.run(turn=self._turn, heartbeat=self._heartbeat)
         self._report()
         self._service.close()
+
+    def _admit(self, exchange: Exchange) -> Refusal | None:
+        return self._hosts.admit(exchange) or self._access.admit(exchange)
 
     def _turn(self, exchanges: list[Exchange]) -> None:
         dispatch = self._router.dispatch
