@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -203,21 +204,29 @@ def test_all_bodies_together_are_bounded(tmp_path: Path, chunked: bool) -> None:
             content = iter([body]) if chunked else body
             return server.client.post("/v1/models/linear:predict", content=content)
 
+        def in_flight() -> int:
+            """Besides the request that asks."""
+            found = re.search(r"^penstock_in_flight_requests (\d+)", server.client.get("/metrics").text, re.MULTILINE)
+            assert found
+            return int(found[1]) - 1
+
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as slow:
             head = f"POST /v1/models/linear:predict HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(body)}\r\n\r\n"
             slow.sendall(head.encode() + body[:-1])
-            wait_until(lambda: ask().status_code == 429)
+            wait_until(lambda: in_flight() == 1)
             refused = ask()
+            assert refused.status_code == 429
             assert "--max-in-flight-mb" in refused.json()["error"]
             assert refused.headers["retry-after"] == "1"
             assert value(server) == 321.0
             slow.sendall(body[-1:])
             assert slow.recv(12) == b"HTTP/1.1 200"
-        wait_until(lambda: ask().status_code == 200)
+        assert ask().status_code == 200
         with socket.create_connection((host, int(port))) as broken:
             broken.sendall(head.encode() + body[:-1])
-            wait_until(lambda: ask().status_code == 429)
+            wait_until(lambda: in_flight() == 1)
+            assert ask().status_code == 429
         wait_until(lambda: ask().status_code == 200)
 
 
