@@ -19,7 +19,7 @@ __all__ = ["echo_log_entry", "jobs"]
     cls=LazyGroup,
     short_help="Submit, list, describe, cancel jobs; read their logs.",
     lazy={
-        "submit": ("penstock.cli.jobs_submit:submit", "Submit a training."),
+        "submit": ("penstock.cli.jobs_submit:submit", "Submit a training or a batch prediction."),
         "advise": ("penstock.cli.jobs_advise:advise", "Time and cost of a training on each scale tier."),
     },
 )
@@ -57,7 +57,16 @@ def describe(ctx: click.Context, job: str, summarize: bool, output_format: str) 
     with Jobs(settings_of(ctx)) as service:
         found = service.describe(service.get(job))
     if summarize:
-        kept = ("jobId", "state", "createTime", "startTime", "endTime", "errorMessage", "trainingOutput")
+        kept = (
+            "jobId",
+            "state",
+            "createTime",
+            "startTime",
+            "endTime",
+            "errorMessage",
+            "trainingOutput",
+            "predictionOutput",
+        )
         found = {name: value for name, value in found.items() if name in kept}
     if output_format == "json":
         echo_json(found)

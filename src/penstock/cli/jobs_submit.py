@@ -8,16 +8,21 @@ import click
 
 from penstock.cli.gcloud import LABELS, NAMES, ignored_option, project_flags
 from penstock.cli.jobs import echo_log_entry
+from penstock.cli.main import LazyGroup
 from penstock.cli.output import echo_json, echo_note, format_option, settings_of
 from penstock.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from penstock.jobs.training_input import TrainingInput
 
-__all__ = ["submit"]
+__all__ = ["echo_submitted", "stream_job", "submit"]
 
 
-@click.group(short_help="Submit a training.")
+@click.group(
+    cls=LazyGroup,
+    short_help="Submit a training or a batch prediction.",
+    lazy={"prediction": ("penstock.cli.jobs_submit_prediction:prediction", "Submit a batch prediction.")},
+)
 def submit() -> None:
     """Submit a job."""
 
@@ -72,7 +77,12 @@ def training(ctx: click.Context, /, job: str, arguments: tuple[str, ...], output
         echo_note(f"note: {notice}")
     echo_note(f"Job [{job}] submitted successfully.")
     if given["stream_logs"]:
-        sys.exit(_stream(job, ctx, output_format))
+        sys.exit(stream_job(job, ctx, output_format))
+    echo_submitted(job, output_format)
+
+
+def echo_submitted(job: str, output_format: str) -> None:
+    """Says how to follow a job that goes on by itself, and prints it as gcloud does."""
     echo_note(
         "Your job is still active. You may view the status of your job with the command\n\n"
         f"  $ penstock jobs describe {job}\n\n"
@@ -123,7 +133,8 @@ def _training_input(configured: "TrainingInput", given: dict[str, Any], argument
     return msgspec.structs.replace(configured, **{name: value for name, value in flags.items() if value})
 
 
-def _stream(job: str, ctx: click.Context, output_format: str) -> int:
+def stream_job(job: str, ctx: click.Context, output_format: str) -> int:
+    """Prints a job's log until it is over; the exit status that says how it ended."""
     from penstock.jobs.jobs import Jobs
     from penstock.jobs.states import JobState
 

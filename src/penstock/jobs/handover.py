@@ -14,6 +14,7 @@ from typing import Any, Self
 import msgspec
 
 import penstock.errors as errors
+from penstock.jobs.prediction_input import PredictionInput
 from penstock.jobs.record import JobRecord
 from penstock.jobs.training_input import TrainingInput
 
@@ -24,6 +25,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     """What a supervisor is told.
 
     arguments: of the trainer's module, as they will be run; `training` is stored, with secrets taken out.
+    prediction: what a batch prediction is asked to do, which `training` runs.
     folder: that relative paths in the arguments are meant from.
     experiment: the file among the arguments that a cluster needs to be sent.
     driver: module of Penstock that is run in the trainer's place and runs the trainer itself, once a trial of a tuning.
@@ -34,6 +36,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     labels: dict[str, str] = {}
     training: TrainingInput = TrainingInput()
+    prediction: PredictionInput | None = None
     arguments: list[str] = []
     folder: str = "/"
     experiment: str = ""

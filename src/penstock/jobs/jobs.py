@@ -9,6 +9,7 @@ from penstock.errors import StoreError
 from penstock.jobs.handover import adopt
 from penstock.jobs.ledger import JobLedger
 from penstock.jobs.logs import LOG_NAME, LogEntry, follow_log, read_log
+from penstock.jobs.prediction_input import prediction_output
 from penstock.jobs.reaping import orphaned, reap
 from penstock.jobs.record import JobRecord, job_json
 from penstock.jobs.tuning_output import tuning_output
@@ -55,7 +56,9 @@ class Jobs:
     def describe(self, record: JobRecord) -> dict[str, Any]:
         """ML Engine's Job."""
         found = job_json(record, position=self._ledger.position(record))
-        if not record.is_over and (output := tuning_output(record.folder)):
+        if not record.is_over and record.prediction is not None:
+            found["predictionOutput"] = prediction_output(record.prediction)
+        elif not record.is_over and (output := tuning_output(record.folder)):
             found["trainingOutput"] = output
         return found
 

@@ -8,10 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from penstock.errors import AlreadyExistsError, NotFoundError, did_you_mean
-from penstock.jobs.record import JobRecord, record_of
+from penstock.jobs.prediction_input import PredictionInput
+from penstock.jobs.record import JobRecord, record_of, stored_input
 from penstock.jobs.states import JobState
 from penstock.jobs.training_input import TrainingInput
 from penstock.store.owner import Fate, fate_of
@@ -42,6 +41,7 @@ class JobLedger:
         name: str,
         labels: dict[str, str],
         training: TrainingInput,
+        prediction: PredictionInput | None = None,
         folder: str,
         marker: str,
         owner: str,
@@ -53,7 +53,7 @@ class JobLedger:
             "name": name,
             "state": JobState.QUEUED.value,
             "labels": json.dumps(labels),
-            "input": msgspec.json.encode(training).decode(),
+            "input": stored_input(training, prediction),
             "output": "{}",
             "created": _now(),
             "error_message": "",

@@ -41,6 +41,7 @@ class LocalRunner:
         self._replicas = replicas_of(training, load_machines(supervisor.settings.home / "machines.yaml"))
         if supervisor.handover.driver:
             self._replicas = self._replicas[:1]
+        supervisor.replicas = tuple(self._replicas)
         supervisor.units = sum(replica.machine.units for replica in self._replicas)
 
     def needs_slot(self) -> tuple[int, int] | None:

@@ -48,6 +48,7 @@ class RayRunner:
         self._replicas = replicas_of(
             supervisor.record.training, load_machines(supervisor.settings.home / "machines.yaml")
         )
+        supervisor.replicas = tuple(self._replicas)
         supervisor.units = sum(replica.machine.units for replica in self._replicas)
         self._job = supervisor.record.cluster_job
         self._is_over = False

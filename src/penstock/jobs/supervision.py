@@ -68,6 +68,7 @@ def _take(handover: Handover, settings: Settings) -> Supervisor:
         name=handover.name,
         labels={clean(key): clean(value) for key, value in handover.labels.items()},
         training=stored,
+        prediction=handover.prediction,
         folder=str(folder),
         marker=secrets.token_hex(16),
         owner=owner,

@@ -12,6 +12,7 @@ from penstock.errors import PenstockError, StoreError
 from penstock.jobs.handover import Handover
 from penstock.jobs.ledger import LEASE_S, RENEW_S, JobLedger
 from penstock.jobs.logs import LOG_NAME, SERVICE_TASK, LogWriter
+from penstock.jobs.prediction_input import prediction_output
 from penstock.jobs.reaping import reap
 from penstock.jobs.record import JobRecord
 from penstock.jobs.redaction import Redactor
@@ -71,6 +72,8 @@ class Supervisor:
         self.gpus: tuple[int, ...] = ()
         self.units = 0.0
         """ML units an hour of the job's replicas; set by its runner."""
+        self.replicas: tuple[Any, ...] = ()
+        """What the job's processes run on; set by its runner."""
 
     def listen(self, task_name: str, message: str, *, severity: str, moment: str | None = None) -> None:
         """Takes a line of a task into the log. moment: when it was said, where that was not now."""
@@ -219,6 +222,8 @@ class Supervisor:
 
     def _output(self) -> dict[str, Any]:
         hours = 0.0 if self._running_since is None else (time.monotonic() - self._running_since) / 3600
+        if self.record.prediction is not None:
+            return prediction_output(self.record.prediction, node_hours=hours * len(self.replicas))
         return {**tuning_output(self.folder), "consumedMLUnits": round(self.units * hours, 4)}
 
     def _in_store(self, action: Callable[[], Any]) -> Any:

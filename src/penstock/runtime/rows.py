@@ -54,6 +54,8 @@ class RowReader:
         self.names = tuple(column.name for column in ordered)
         self._width = len(ordered) if signature.ignored else None
         self._decode = _decoder(ordered, signature.ignored).decode if self.readable else _not_plain
+        self._are_numbers = len(numbers) == len(signature.inputs)
+        self._places = {name: place for place, name in enumerate(self.names)}
         self._may_lack_values = any(column.nullable for column in ordered)
         self._finishers = [
             (position, finisher) for position, column in enumerate(ordered) if (finisher := _finisher(column))
@@ -83,6 +85,9 @@ class RowReader:
 
     def batch(self, rows: Sequence[Row]) -> ColumnBatch:
         """The rows as a batch of the signature's columns."""
+        if self._are_numbers:
+            numbers = self.matrix(rows)
+            return ColumnBatch(self.schema, {name: numbers[:, self._places[name]] for name in self.schema.names})
         columns = dict(zip(self.names, zip(*rows, strict=True), strict=True))
         return ColumnBatch(self.schema, {column.name: _array(column, columns[column.name]) for column in self.schema})
 

@@ -45,6 +45,10 @@ class Answers:
         names = tuple(columns)
         return self._dump([dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)])
 
+    def lines(self) -> list[bytes]:
+        """Every row as a JSON object of the outputs' values."""
+        return self._named_rows()
+
     def columns(self, start: int, stop: int) -> bytes:
         """JSON of the column form: the bare values of an only output, else an object of values by output."""
         columns = self._columns(start, stop)
