@@ -49,8 +49,8 @@ WORD = fc.categorical_column_with_hash_bucket("w", 10)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: fc.numeric_column("x", shape=(3,)), r"shape=\(3,\).*one value a row"),
-        (lambda: fc.numeric_column(5), "the column's name is 5"),  # type: ignore[arg-type]
+        (lambda: fc.numeric_column("x", shape=(3, 0)), r"shape=\(3, 0\).*above 0"),
+        (lambda: fc.numeric_column(5), "the column's name is 5"),  # type: ignore[call-overload]
         (lambda: fc.numeric_column(""), "expected a string"),
         (lambda: fc.categorical_column_with_vocabulary_list("x", []), "'x'.*vocabulary is empty"),
         (lambda: fc.categorical_column_with_vocabulary_list("x", ["a", "a"]), "'a' is in the vocabulary twice"),

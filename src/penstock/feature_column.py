@@ -10,9 +10,10 @@
 ['age', 'sex_indicator', 'occupation_embedding', 'hours_bucketized']
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from penstock.features.target import TargetMeanColumn
 from penstock.features.text import TextColumn
 from penstock.features.timestamp import CyclicColumn, DatePartColumn
 from penstock.features.tokens import PAIR_LIMIT
+from penstock.features.vector import NumericVector
 from penstock.features.vocabulary import VocabularyColumn, read_vocabulary_file, vocabulary_words
 
 __all__ = [
@@ -60,6 +62,29 @@ __all__ = [
 Categories = CategoricalColumn | ListColumn | WeightedColumn
 
 
+@overload
+def numeric_column(
+    key: str,
+    *,
+    default_value: float | Sequence[float] | None = None,
+    dtype: Any = np.float32,
+    normalizer_fn: Callable[[Any], Any] | None = None,
+    scaling: Scaling = "standard",
+) -> NumericColumn: ...
+
+
+@overload
+def numeric_column(
+    key: str,
+    shape: int | Sequence[int],
+    default_value: float | Sequence[float] | None = None,
+    dtype: Any = np.float32,
+    normalizer_fn: Callable[[Any], Any] | None = None,
+    *,
+    scaling: Scaling = "standard",
+) -> NumericColumn | NumericVector: ...
+
+
 def numeric_column(
     key: str,
     shape: int | Sequence[int] = (1,),
@@ -68,30 +93,38 @@ def numeric_column(
     normalizer_fn: Callable[[Any], Any] | None = None,
     *,
     scaling: Scaling = "standard",
-) -> NumericColumn:
+) -> NumericColumn | NumericVector:
     """A number, standardized by the training data unless `normalizer_fn` is given.
 
-    shape: one value a row; tables hold one value a cell.
-    default_value: what a missing value becomes; None: the median, and a 0/1 value that says so where values were
-        missing in training.
+    shape: of the values of one row. Several are raw columns KEY_0, KEY_1, …, the last dimension side by side:
+        `{KEY: array [rows, *shape]}` in an input function, a list in a request, columns of these names in a table.
+    default_value: what a missing value becomes, or a list of one for each value of the shape; None: the median, and a
+        0/1 value that says so where values were missing in training.
     dtype: taken for compatibility; numbers are read as float64 and handed to the model as float32.
     normalizer_fn: called once with the column's expression; returns the expression of the value the model reads.
     scaling: "standard" or "robust" (outliers do not move the scale).
     """
     _check_key(key, "numeric_column")
-    if shape not in (1, (1,), [1], ()):
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise UsageError(f"numeric_column({key!r}, shape={shape!r}): expected whole numbers above 0")
+    count = math.prod(sizes)
+    defaults = list(default_value) if isinstance(default_value, Sequence) else [default_value] * count
+    if len(defaults) != count:
         raise UsageError(
-            f"numeric_column({key!r}, shape={shape!r}): a column of a table holds one value a row; "
-            "give each value a column of its own"
+            f"numeric_column({key!r}, shape={shape!r}): default_value has {len(defaults)} values; expected one, "
+            f"or a list of {count}"
         )
-    if isinstance(default_value, Sequence):
-        (default_value,) = default_value
-    return NumericColumn(
-        key=key,
-        default_value=None if default_value is None else float(default_value),
-        normalizer_fn=normalizer_fn,
-        scaling=scaling,
+    columns = tuple(
+        NumericColumn(
+            key=key if count == 1 else f"{key}_{position}",
+            default_value=None if default is None else float(default),
+            normalizer_fn=normalizer_fn,
+            scaling=scaling,
+        )
+        for position, default in enumerate(defaults)
     )
+    return columns[0] if count == 1 else NumericVector(key=key, shape=sizes, columns=columns)
 
 
 def categorical_column_with_vocabulary_list(

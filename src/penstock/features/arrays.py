@@ -1,6 +1,8 @@
 """Turns a dictionary of arrays, as an input function returns them, into a batch with a schema."""
 
+import math
 import unicodedata
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -19,12 +21,14 @@ _EXACT = 2**53
 def batch_of_arrays(features: Any, schema: Schema | None = None) -> ColumnBatch:
     """The rows of equally long arrays, one a column; a column is nullable where a value is missing.
 
-    features: a mapping or DataFrame of arrays of any element type (`[rows]` or `[rows, 1]`), pandas Series, lists.
+    features: a mapping or DataFrame of arrays of any element type (`[rows]` or `[rows, 1]`), pandas Series, lists. An
+        array of several values a row stands for columns NAME_0, NAME_1, …, as a vector (`numeric_column(shape=…)`) has.
     schema: the columns wanted and their types; what else `features` holds is left out. None: all, types inferred.
     Raises DataError naming the column that is absent, ragged, of mixed types or of another type than its schema says.
     """
     if not hasattr(features, "__getitem__") or not hasattr(features, "keys"):
         raise DataError(f"features are a {type(features).__name__}; expected a dictionary of column name to array")
+    features = _side_by_side(features)
     names = schema.names if schema is not None else tuple(str(name) for name in features)
     columns, arrays = [], {}
     for name in names:
@@ -49,6 +53,30 @@ def column_of_array(name: str, values: Any, expected: Column | None = None) -> t
         return expected, array
     missing = array == MISSING_STRING if data_type is DataType.STRING else _missing_numbers(array)
     return Column(name=name, type=data_type, nullable=bool(np.any(missing))), array
+
+
+def _side_by_side(features: Any) -> Any:
+    """The same with a column for each value of a row where an array has several."""
+    wide = {}
+    for name in features:
+        array = features[name]
+        if isinstance(array, list | tuple) and len(array) and isinstance(array[0], list | tuple | np.ndarray):
+            with suppress(ValueError):
+                array = np.asarray(array)
+        if isinstance(array, np.ndarray) and array.ndim > 1 and math.prod(array.shape[1:]) > 1:
+            wide[name] = array.reshape(len(array), -1)
+    if not wide:
+        return features
+    flat: dict[str, Any] = {}
+    for name in features:
+        if name not in wide:
+            flat[name] = features[name]
+            continue
+        for position in range(wide[name].shape[1]):
+            if (part := f"{name}_{position}") in features:
+                raise DataError(f"the features have {part!r} beside {name!r}, which holds a value of that name")
+            flat[part] = wide[name][:, position]
+    return flat
 
 
 def _plain_array(name: str, values: Any) -> Array:

@@ -26,6 +26,7 @@ from penstock.features.statistics import Statistics
 from penstock.features.target import FittedTargetMean, TargetMeanColumn, TargetSums
 from penstock.features.text import FittedText
 from penstock.features.timestamp import FittedCycle
+from penstock.features.vector import flat_columns
 
 __all__ = ["FittedFeatures", "fit_features", "needs_targets"]
 
@@ -153,6 +154,7 @@ def fit_features(
     """
     if not columns:
         raise UsageError("a model needs at least one feature column")
+    columns = flat_columns(columns)
     fitted: list[AnyFitted] = []
     for position, column in enumerate(columns):
         if column in columns[:position]:

@@ -37,6 +37,7 @@ class InstanceDecoder:
         self._name_set = frozenset(self._names)
         self._required = frozenset(column.name for column in signature.inputs if not column.nullable)
         self._accepted = self._name_set | frozenset(signature.ignored)
+        self._vectors = {key: parts for key, parts in vectors_of(signature).items() if key not in self._accepted}
 
     def rows(self, instances: Sequence[object]) -> ColumnBatch:
         """Row form: an object a row; a bare value a row where the model takes one column.
@@ -55,6 +56,8 @@ class InstanceDecoder:
                 raise InstanceError(
                     f"instance {index} is {shorten(instance)}; expected an object like the ones before it", index=index
                 )
+            if self._vectors and not self._vectors.keys().isdisjoint(instance):
+                instance = self._spread(instance, index)
             if instance.keys() != self._name_set:
                 self._check_names(instance, f"instance {index}", index=index)
                 whole = False
@@ -75,6 +78,8 @@ class InstanceDecoder:
                     f"the model takes {len(self._names)} columns; expected an object with {self._known}"
                 )
             inputs = {self._names[0]: inputs}
+        if self._vectors and not self._vectors.keys().isdisjoint(inputs):
+            inputs = self._spread_columns(inputs)
         self._check_names(inputs, "'inputs'", index=None)
         values = {name: value if isinstance(value, list | np.ndarray) else [value] for name, value in inputs.items()}
         lengths = {name: len(values[name]) for name in self._names if name in values}
@@ -104,6 +109,32 @@ class InstanceDecoder:
                 )
         return self._batch([list(instances)])
 
+    def _spread(self, row: Mapping[str, object], index: int) -> dict[str, object]:
+        """A row with a value under each name of a vector, in place of a list under the vector's."""
+        flat = dict(row)
+        for key in self._vectors.keys() & row.keys():
+            parts, values = self._vectors[key], flat.pop(key)
+            found: list[object] = _flat(values) if isinstance(values, list) else []
+            if len(found) != len(parts):
+                raise InstanceError(
+                    f"instance {index}: column {key!r} is {shorten(values)}; expected a list of {len(parts)} numbers, "
+                    f"which are the columns {parts[0]} to {parts[-1]}",
+                    index=index,
+                    column=key,
+                )
+            flat.update(zip(parts, found, strict=True))
+        return flat
+
+    def _spread_columns(self, columns: Mapping[str, object]) -> dict[str, object]:
+        flat = dict(columns)
+        for key in self._vectors.keys() & columns.keys():
+            rows = flat.pop(key)
+            if isinstance(rows, np.ndarray):
+                rows = rows.tolist()
+            wide = [self._spread({key: row}, index) for index, row in enumerate(rows if isinstance(rows, list) else [])]
+            flat.update({part: [row[part] for row in wide] for part in self._vectors[key]})
+        return flat
+
     def _check_names(self, row: Mapping[str, object], what: str, *, index: int | None) -> None:
         """Refuses a row without a required column, or with one that nobody knows."""
         for name in self._names:
@@ -130,6 +161,23 @@ class InstanceDecoder:
     @property
     def _known(self) -> str:
         return ", ".join(self._names)
+
+
+def vectors_of(signature: Signature) -> dict[str, tuple[str, ...]]:
+    """Columns that are the values of one vector, KEY_0, KEY_1, … of a number each, by the vector's key."""
+    numbers = {column.name for column in signature.inputs if column.type in (DataType.FLOAT, DataType.INTEGER)}
+    found = {}
+    for key in sorted(name[:-2] for name in numbers if name.endswith("_0") and f"{name[:-2]}_1" in numbers):
+        parts: list[str] = []
+        while (part := f"{key}_{len(parts)}") in numbers:
+            parts.append(part)
+        found[key] = tuple(parts)
+    return found
+
+
+def _flat(values: list[Any]) -> list[object]:
+    """The values of nested lists, in order."""
+    return [item for value in values for item in (_flat(value) if isinstance(value, list) else [value])]
 
 
 class _ColumnDecoder:
