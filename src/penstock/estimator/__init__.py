@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.estimator import export, inputs
 
 if TYPE_CHECKING:
+    from penstock.estimators.auto.estimator import AutoClassifier, AutoRegressor
     from penstock.estimators.boosted_trees import BoostedTreesClassifier, BoostedTreesRegressor
     from penstock.estimators.dnn import DNNClassifier, DNNRegressor
     from penstock.estimators.estimator import Estimator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from penstock.training.train_and_evaluate import train_and_evaluate
 
 __all__ = [
+    "AutoClassifier",
+    "AutoRegressor",
     "BestExporter",
     "BoostedTreesClassifier",
     "BoostedTreesRegressor",
@@ -45,6 +48,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AutoClassifier": "penstock.estimators.auto.estimator",
+    "AutoRegressor": "penstock.estimators.auto.estimator",
     "BestExporter": "penstock.training.exporters",
     "BoostedTreesClassifier": "penstock.estimators.boosted_trees",
     "BoostedTreesRegressor": "penstock.estimators.boosted_trees",

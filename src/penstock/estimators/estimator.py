@@ -229,7 +229,7 @@ class Estimator(ABC):
                 estimator=setup.estimator,
                 label=Label(name=label, unit=label_unit),
                 classes=setup.head.classes,
-                parameters=setup.parameters,
+                parameters={**setup.parameters, **self.findings()},
                 metrics=self._metrics_at(model.step),
                 ignored=tuple(dict.fromkeys((label, *(setup.ignored if side.unused is None else side.unused)))),
                 data_digest=setup.data_digest,
@@ -242,6 +242,10 @@ class Estimator(ABC):
             trainer_files=files,
         )
         return uri
+
+    def findings(self) -> dict[str, Any]:
+        """What the training found out besides the model, as JSON values: kept among the bundle's parameters."""
+        return {}
 
     # The name of `tf.estimator` before 1.13.
     export_savedmodel = export_saved_model

@@ -22,7 +22,7 @@ from penstock.estimators.loop import Hyperparameters, Rows, TrainLoop, TrainStat
 from penstock.estimators.progress import NoProgress, Progress
 from penstock.estimators.schedules import Schedule, learning_rates
 
-__all__ = ["Fitted", "Plan", "Watchers", "fit"]
+__all__ = ["Fitted", "Plan", "Watchers", "fit", "interruption"]
 
 _CALL_S = 0.2
 """How long one call of the loop should last: long enough to cost nothing, short enough to answer Ctrl-C."""
@@ -80,7 +80,7 @@ def fit(loop: TrainLoop, state: TrainState, rows: Rows, *, order: BatchOrder, pl
     step = state.step
     pending: tuple[int, Any] | None = None
     saved_at, size = time.monotonic(), _FIRST_CALL_STEPS
-    with _interruption() as interrupted:
+    with interruption() as interrupted:
         while step < plan.total:
             stop = min(step + size, _next_boundary(step, plan))
             began = time.monotonic()
@@ -157,7 +157,7 @@ def _account(pending: tuple[int, Any], plan: Plan, watchers: Watchers) -> None:
 
 
 @contextmanager
-def _interruption() -> Iterator[Callable[[], bool]]:
+def interruption() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed. A second one is not waited for."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

@@ -12,6 +12,7 @@ __all__ = [
     "ops",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
+    "weighted_loss",
 ]
 
 Loss = Callable[[Any, Any, Any], Any]
@@ -26,6 +27,11 @@ def mean_loss(errors: Callable[[Any, Any], Any]) -> Loss:
         return _mean(ops.mean(errors(outputs, labels), axis=1), weights)
 
     return loss
+
+
+def weighted_loss(row_loss: Callable[[Any, Any], Any]) -> Loss:
+    """The mean of `row_loss(outputs, labels)`, `[rows]`, by weight."""
+    return lambda outputs, labels, weights: _mean(row_loss(outputs, labels), weights)
 
 
 def sigmoid_cross_entropy(outputs: Any, labels: Any, weights: Any) -> Any:

@@ -34,7 +34,11 @@ class NetworkBody:
     seed: int
 
     def outputs(self, encoded: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        return self.compiled.loop.outputs(self._finished(), Rows(self.front.pack(encoded)))
+        return self.answer(Rows(self.front.pack(encoded)))
+
+    def answer(self, rows: Rows) -> NDArray[np.float32]:
+        """The outputs for rows that are packed already."""
+        return self.compiled.loop.outputs(self._finished(), rows)
 
     def emit(self, graph: GraphBuilder, blocks: Mapping[str, str]) -> str:
         state = self._finished()

@@ -16,6 +16,7 @@ from penstock.estimators.early_stopping import EarlyStopping
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.front import Front
 from penstock.estimators.loop import Hyperparameters, Program, TrainState, Updates
+from penstock.estimators.losses import weighted_loss
 from penstock.estimators.network_body import NetworkBody
 from penstock.estimators.network_options import NetworkOptions
 from penstock.estimators.networks import Network
@@ -72,7 +73,9 @@ class NetworkDesign:
                 self.options.wide_optimizer, learning_rate=None, schedule="constant", default_rate=default_rate
             )
         wide_key = None if wide is None else (wide.key, wide.rate)
-        key = repr((network.key, shape, head.key, optimizer.key, wide_key, has_decay, has_penalty))
+        row_loss = self.options.row_loss
+        loss_key = None if row_loss is None else id(row_loss)
+        key = repr((loss_key, network.key, shape, head.key, optimizer.key, wide_key, has_decay, has_penalty))
 
         def make() -> Program:
             model = network.build(front, head.outputs, seed=self.seed)
@@ -86,7 +89,7 @@ class NetworkDesign:
             return Program(
                 model=model,
                 updates=tuple(update for update in updates if update.positions),
-                loss=head.loss(),
+                loss=head.loss() if row_loss is None else weighted_loss(row_loss),
                 decayed=tuple(i for i in deep_places if variables[i].path.endswith("/kernel")),
                 has_decay=has_decay,
                 has_penalty=has_penalty,

@@ -95,6 +95,11 @@ class NetworkEstimator(Estimator):
     def params(self) -> dict[str, Any]:
         return dict(self._params)
 
+    @property
+    def design(self) -> NetworkDesign:
+        """Architecture and options, for a training that is driven from elsewhere."""
+        return self._design
+
     def latest_checkpoint(self) -> str | None:
         steps = self._checkpoints.steps()
         return str(self._folder / f"checkpoint-{steps[-1]}") if steps else None

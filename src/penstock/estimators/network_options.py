@@ -1,6 +1,6 @@
 """How a network is trained, as users say it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,8 @@ OF_STEPS = {
 class NetworkOptions:
     """None leaves a choice to `defaults.recipe_for`.
 
-    wide_optimizer: of the wide part of a wide & deep network; it keeps its learning rate.
+    wide_optimizer: of the wide part of a wide & deep network; it keeps its learning rate. row_loss: of outputs and
+    targets, a loss a row, in place of the head's.
     """
 
     optimizer: Any = None
@@ -45,6 +46,7 @@ class NetworkOptions:
     class_weight: Mapping[str, float] | str | None = None
     warm_start_from: Any = None
     wide_optimizer: Any = None
+    row_loss: Callable[[Any, Any], Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("l1", "l2", "weight_decay"):

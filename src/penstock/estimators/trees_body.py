@@ -42,7 +42,7 @@ class TreesBody:
             is_dense = block.kind == "dense"
             columns.append(blocks[block.name] if is_dense else graph.cast(blocks[block.name], _FLOAT))
         features = columns[0] if len(columns) == 1 else graph.node("Concat", columns, axis=1, hint="features")
-        return emit_trees(graph, nodes_of(self._booster.dump_model()), features)
+        return emit_trees(graph, nodes_of(self.model), features)
 
     def trainer_files(self) -> dict[str, bytes]:
         return {MODEL_NAME: self.model.encode()}

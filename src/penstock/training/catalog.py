@@ -8,6 +8,8 @@ from penstock.estimators.estimator import Estimator
 __all__ = ["ESTIMATORS", "estimator_class"]
 
 ESTIMATORS: dict[str, str] = {
+    "AutoClassifier": "penstock.estimators.auto.estimator",
+    "AutoRegressor": "penstock.estimators.auto.estimator",
     "BoostedTreesClassifier": "penstock.estimators.boosted_trees",
     "BoostedTreesRegressor": "penstock.estimators.boosted_trees",
     "DNNClassifier": "penstock.estimators.dnn",

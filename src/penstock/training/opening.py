@@ -28,6 +28,10 @@ from penstock.training.treatments import AUTO, Treatment, explicit_column, parse
 __all__ = ["OpenExperiment", "OpenTables", "open_experiment", "open_tables"]
 
 
+AUTO_ESTIMATOR = "Auto"
+"""Is `AutoRegressor` or `AutoClassifier`, as the task is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OpenTables:
     """The tables of an experiment: evaluation is None where a share of the other's rows is held out."""
@@ -138,6 +142,8 @@ def _task(experiment: Experiment, profile: TableProfile) -> Task:
 
 def _estimator_class(experiment: Experiment, task: Task) -> type[Estimator]:
     name = experiment.estimator.type
+    if name == AUTO_ESTIMATOR:
+        name = "AutoRegressor" if task is Task.REGRESSION else "AutoClassifier"
     chosen = estimator_class(name)
     is_classifier = name.endswith("Classifier")
     if is_classifier != (task is not Task.REGRESSION):

@@ -1,0 +1,125 @@
+"""The candidates of a search, in the order in which they are tried: chosen by the label and by the number of rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from penstock.estimators.auto.candidate import Candidate
+from penstock.estimators.auto.labels import LearnedTarget
+from penstock.estimators.auto.network_candidate import NetworkCandidate
+from penstock.estimators.auto.tree_candidate import TreeCandidate
+from penstock.estimators.run_config import RunConfig
+from penstock.estimators.setup import AnyHead
+
+__all__ = ["FAMILIES", "Portfolio", "portfolio"]
+
+_HOMES = {
+    "DNN": "penstock.estimators.dnn",
+    "DNNLinearCombined": "penstock.estimators.wide_deep",
+    "Linear": "penstock.estimators.linear",
+}
+
+FAMILIES = ("BoostedTrees", *_HOMES)
+"""What a candidate may be."""
+
+_FEW_ROWS = 3_000
+
+_SAMPLED: dict[str, Any] = {"bagging_fraction": 0.8, "bagging_freq": 1}
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """candidates: with names of their own. opening: so many of them begin together."""
+
+    candidates: tuple[Candidate, ...]
+    opening: int
+
+
+def portfolio(head: AnyHead, *, rows: int, is_skewed: bool, folder: Path) -> Portfolio:
+    """All candidates. is_skewed: whether logarithms of the label are tried as well.
+
+    folder: for estimators that want one; nothing is written there.
+    """
+    trees, networks = _Trees(rows), _Networks(head, folder)
+    sampled = trees("trees-sampled", num_leaves=63, learning_rate=0.04, feature_fraction=0.5, lambda_l2=1.0, **_SAMPLED)
+    opening: list[Candidate] = [
+        sampled,
+        trees("trees", num_leaves=31, learning_rate=0.05),
+        trees("trees-random", num_leaves=63, learning_rate=0.06, extra_trees=True),
+        networks("network", "DNN"),
+    ]
+    linear = networks("linear", "Linear")
+    shallow = trees("trees-shallow", num_leaves=8, learning_rate=0.1, feature_fraction=0.7, **_SAMPLED)
+    later: list[Candidate] = [
+        trees("trees-large", num_leaves=127, learning_rate=0.03, feature_fraction=0.7, min_data_in_leaf=5, **_SAMPLED),
+        networks("network-wide", "DNN", hidden_units=[256, 128], dropout=0.1),
+        trees("trees-few-features", num_leaves=31, learning_rate=0.04, feature_fraction=0.3, **_SAMPLED),
+        networks("wide-deep", "DNNLinearCombined"),
+        trees("trees-random-deep", num_leaves=127, learning_rate=0.05, extra_trees=True, feature_fraction=0.8),
+        networks("network-deep", "DNN", hidden_units=[128, 128, 64], activation_fn="silu"),
+        trees("trees-of-stumps", num_leaves=4, learning_rate=0.15, **_SAMPLED),
+        trees("trees-regular", num_leaves=31, learning_rate=0.03, feature_fraction=0.6, lambda_l2=10.0, **_SAMPLED),
+    ]
+    # On few rows they are as good as any, and cost nothing; on many they seldom are.
+    if rows < _FEW_ROWS:
+        opening += [linear, shallow]
+    else:
+        later[2:2] = [shallow, linear]
+    if is_skewed:
+        opening.append(trees("trees-of-logarithms", target="log", **sampled.settings))
+        later[1:1] = [
+            networks("network-of-logarithms", "DNN", target="log"),
+            trees("trees-of-rates", target="poisson", **sampled.settings),
+        ]
+    return Portfolio((*opening, *later), len(opening))
+
+
+class _Trees:
+    """Makes tree candidates that share their binned rows."""
+
+    def __init__(self, rows: int) -> None:
+        self._few = rows < _FEW_ROWS
+        self._rows = rows
+        self._shared: dict[int, Any] = {}
+
+    def __call__(self, name: str, *, target: LearnedTarget = "plain", **settings: Any) -> TreeCandidate:
+        least = max(2, min(20, self._rows // 60)) if self._few else 10 if settings.get("bagging_freq") else 20
+        chosen = {
+            "min_data_in_leaf": least,
+            "min_data_per_group": max(2, min(100, self._rows // 100)),
+            "cat_smooth": 10.0,
+            **settings,
+        }
+        if self._few:
+            chosen["num_leaves"] = min(chosen["num_leaves"], 31)
+        return TreeCandidate(name=name, settings=chosen, target=target, shared=self._shared)
+
+
+class _Networks:
+    """Makes network candidates that share their packed rows."""
+
+    def __init__(self, head: AnyHead, folder: Path) -> None:
+        self._kind = "Classifier" if head.classes else "Regressor"
+        self._folder = folder
+        self._shared: dict[Any, Any] = {}
+
+    def __call__(self, name: str, family: str, *, target: LearnedTarget = "plain", **arguments: Any) -> Candidate:
+        return NetworkCandidate(
+            name=name,
+            family=family,
+            make_design=self._design_of(family, arguments),
+            parameters={**arguments, **({} if target == "plain" else {"target": target})},
+            target=target,
+            normalizes=family != "Linear",
+            shared=self._shared,
+        )
+
+    def _design_of(self, family: str, arguments: Mapping[str, Any]) -> Callable[[int], Any]:
+        def design(seed: int) -> Any:
+            made: Any = getattr(import_module(_HOMES[family]), f"{family}{self._kind}")
+            config = RunConfig(tf_random_seed=seed)
+            return made(model_dir=str(self._folder), config=config, **arguments).design
+
+        return design

@@ -1,0 +1,92 @@
+"""The rows of a search: encoded once, dealt into folds, with what is learned of them."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.estimators.auto.metric import Metric
+from penstock.estimators.examples import Examples
+from penstock.estimators.setup import Setup
+
+__all__ = ["SearchRows", "deal_folds", "fold_count", "most_rows"]
+
+_BYTES_A_VALUE = 24
+"""Of one value of one row at the worst: raw, encoded for trees and for networks, binned, and a fold's copies."""
+
+_MEMORY_SHARE = 0.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRows:
+    """setup: features and head fitted to all rows. targets: as the head encodes them. weights: of rows and classes.
+
+    folds: of each row, `[rows]`.
+    """
+
+    examples: Examples
+    setup: Setup
+    targets: NDArray[Any]
+    weights: NDArray[np.float32] | None
+    folds: NDArray[np.int64]
+    fold_count: int
+    metric: Metric
+    seed: int
+
+    @property
+    def count(self) -> int:
+        return len(self.folds)
+
+    def held_out(self, fold: int) -> NDArray[np.int64]:
+        return np.flatnonzero(self.folds == fold)
+
+    def kept(self, fold: int) -> NDArray[np.int64]:
+        return np.flatnonzero(self.folds != fold)
+
+    def early_loss(self, scores: NDArray[Any], index: NDArray[Any]) -> float:
+        """What a training is stopped early by: of classes the log loss, which moves with every weight."""
+        metric = Metric("log_loss") if self.setup.head.classes else self.metric
+        weights = None if self.examples.weights is None else self.examples.weights[index]
+        return metric.loss(scores, self.targets[index], weights)
+
+    def loss(self, scores: NDArray[Any], index: NDArray[Any]) -> float:
+        """The metric's error on these rows."""
+        weights = None if self.examples.weights is None else self.examples.weights[index]
+        return self.metric.loss(scores, self.targets[index], weights)
+
+
+def fold_count(rows: int) -> int:
+    """Folds for that many rows: more where a row more to learn from is worth its time."""
+    if rows <= 2_000:
+        return max(2, min(10, rows // 2))
+    return 8 if rows <= 10_000 else 5
+
+
+def deal_folds(targets: NDArray[Any], folds: int, *, is_classification: bool, seed: int) -> NDArray[np.int64]:
+    """A fold for each row, at random and evenly: within each class, and along the range of a number.
+
+    Classes go on where the last one stopped, so that folds differ by one row at most.
+    """
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(targets))
+    order = shuffled[np.argsort(targets.reshape(len(targets))[shuffled], kind="stable")]
+    result = np.empty(len(targets), dtype=np.int64)
+    if is_classification:
+        result[order] = np.arange(len(targets)) % folds
+        return result
+    # Each run of as many neighbours as there are folds goes to the folds in an order of its own.
+    runs = -(-len(targets) // folds)
+    places = rng.permuted(np.tile(np.arange(folds), (runs, 1)), axis=1).reshape(-1)[: len(targets)]
+    result[order] = places
+    return result
+
+
+def most_rows(columns: int) -> int:
+    """Rows of that many values which a search holds in the memory that is free now."""
+    try:
+        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 2**62
+    return max(1_000, int(available * _MEMORY_SHARE / (_BYTES_A_VALUE * max(columns, 1))))

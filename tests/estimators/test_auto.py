@@ -1,0 +1,116 @@
+"""`AutoRegressor` and `AutoClassifier`: an ensemble out of a budget, as one graph that answers as it does."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from penstock import estimator
+from penstock.bundle.folder import read_manifest
+from penstock.errors import ConfigError, PreconditionError, TrainingError
+from penstock.runtime.model import load_model
+
+Pair = tuple[dict[str, Any], Any]
+InputOf = Callable[[Pair], Callable[[], Pair]]
+
+PATIENT_S = 10_000.0
+"""A budget that no test uses up: what ends them is a number of trainings."""
+
+
+def test_an_ensemble_of_trees_and_a_network_is_one_graph(houses: Pair, input_of: InputOf, tmp_path: Path) -> None:
+    auto = estimator.AutoRegressor(PATIENT_S, model_dir=tmp_path / "model")
+    auto.train(input_of(houses), max_steps=16)
+    metrics = auto.evaluate(input_of(houses))
+    assert metrics["rmse"] < 1_000
+    board = auto.leaderboard()
+    assert {entry["family"] for entry in board} >= {"BoostedTrees", "DNN", "Linear"}
+    assert sum(entry["weight"] for entry in board) == pytest.approx(1.0)
+
+    place = auto.export_saved_model(tmp_path / "export")
+    manifest = read_manifest(place)
+    assert manifest.parameters["cross_validation"]["metric"] == "rmse"
+    assert manifest.parameters["leaderboard"] == board
+    assert json.loads((Path(place) / "trainer" / "leaderboard.json").read_text()) == board
+    model = load_model(place)
+    rows = [{name: values[i] for name, values in houses[0].items()} for i in range(20)]
+    served = model.predict(model.decode(rows))["predictions"][:, 0]
+    ours = [answer["predictions"][0] for answer in auto.predict(input_of(houses))][:20]
+    assert served == pytest.approx(ours, rel=1e-4)
+
+
+def test_a_search_that_is_over_is_found_again(
+    houses: Pair, input_of: InputOf, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def made() -> Any:
+        return estimator.AutoRegressor(PATIENT_S, model_dir=tmp_path)
+
+    first = made().train(input_of(houses), max_steps=6)
+    before = next(iter(first.predict(input_of(houses), yield_single_examples=False)))["predictions"]
+    capsys.readouterr()
+    second = made().train(input_of(houses), max_steps=6)
+    assert "holds a finished search of 6 trainings" in capsys.readouterr().err
+    after = next(iter(second.predict(input_of(houses), yield_single_examples=False)))["predictions"]
+    assert np.array_equal(before, after)
+    kept = sorted(path.stat().st_mtime_ns for path in (tmp_path / "candidates").rglob("*.npz"))
+    made().train(input_of(houses), max_steps=8)
+    now = sorted(path.stat().st_mtime_ns for path in (tmp_path / "candidates").rglob("*.npz"))
+    assert now[:6] == kept
+    assert len(now) == 8
+
+
+def test_skewed_labels_are_learned_as_logarithms_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, 600)
+    table, labels = {"x": x, "z": rng.normal(0, 1, 600)}, np.exp(2.0 + 1.5 * x + rng.normal(0, 0.3, 600))
+    auto = estimator.AutoRegressor(PATIENT_S, model_dir=tmp_path / "model")
+    auto.train(lambda: (table, labels), max_steps=17)
+    assert "trees-of-logarithms" in {entry["candidate"] for entry in auto.leaderboard()}
+    auto.export_saved_model(tmp_path / "export")
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_classes_with_missing_values_and_an_odd_one_out(classes: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, word = rng.normal(0, 1, 300), rng.choice(["a", "b", "日本"], 300).astype(object)
+    kind = np.clip(np.floor(classes * (1 / (1 + np.exp(-2 * x - (word == "b"))))), 0, classes - 1).astype(int)
+    x[rng.uniform(size=300) < 0.1] = np.nan
+    word[rng.uniform(size=300) < 0.1] = None
+    labels = np.array([f"kind {number}" for number in kind], dtype=object)
+    if classes > 2:
+        labels[0] = "seen once"
+    auto = estimator.AutoClassifier(PATIENT_S, model_dir=tmp_path / "model")
+    auto.train(lambda: ({"x": x, "word": word}, labels), max_steps=8)
+    metrics = auto.evaluate(lambda: ({"x": x, "word": word}, labels))
+    assert metrics["accuracy"] > metrics["accuracy_baseline"] + 0.1
+    auto.export_saved_model(tmp_path / "export")
+
+
+def test_ten_rows_are_enough(tmp_path: Path) -> None:
+    x = np.arange(10.0)
+    auto = estimator.AutoClassifier(PATIENT_S, model_dir=tmp_path / "model", metric="log_loss")
+    auto.train(lambda: ({"x": x}, np.where(x > 4, "high", "low").astype(object)), max_steps=10)
+    auto.export_saved_model(tmp_path / "export")
+
+
+def test_three_rows_are_not(tmp_path: Path) -> None:
+    auto = estimator.AutoRegressor(PATIENT_S, model_dir=tmp_path)
+    with pytest.raises(TrainingError, match="has 3 rows; a search compares models on rows held out and needs 4"):
+        auto.train(lambda: ({"x": np.arange(3.0)}, np.arange(3.0)))
+
+
+def test_a_budget_that_is_over_at_once_is_told(houses: Pair, input_of: InputOf, tmp_path: Path) -> None:
+    auto = estimator.AutoRegressor(1e-6, model_dir=tmp_path)
+    with pytest.raises(TrainingError, match="were over before a first model of 400 rows was trained"):
+        auto.train(input_of(houses))
+
+
+def test_wrong_arguments_are_told(houses: Pair, input_of: InputOf, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="time_budget_s is 0; expected seconds, such as 120"):
+        estimator.AutoRegressor(0)
+    with pytest.raises(ConfigError, match="metric is 'auc'; for regression expected one of rmse, mae"):
+        estimator.AutoRegressor(metric="auc", model_dir=tmp_path / "a").train(input_of(houses))
+    with pytest.raises(PreconditionError, match="nothing is trained"):
+        estimator.AutoRegressor(model_dir=tmp_path / "b").leaderboard()

@@ -1,0 +1,163 @@
+"""The search spends its trainings on candidates that do well, keeps what is trained, and ends with the time."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from penstock.estimators.auto.book import Book
+from penstock.estimators.auto.candidate import Candidate, FoldFit
+from penstock.estimators.auto.clock import Clock, TimeIsUp
+from penstock.estimators.auto.metric import Metric
+from penstock.estimators.auto.mixture import Member
+from penstock.estimators.auto.rows import SearchRows, deal_folds
+from penstock.estimators.auto.search import Chosen, Search, SearchView
+from penstock.estimators.examples import Examples
+from penstock.estimators.regression_head import fit_regression_head
+from penstock.estimators.setup import Setup
+from penstock.features.arrays import batch_of_arrays
+from penstock.features.fitted import FittedFeatures
+
+
+@dataclass
+class Guess:
+    """Answers the truth and an error of its own."""
+
+    name: str
+    error: float
+    seconds: float = 0.001
+    seed: int = 0
+    trained: list[int] = field(default_factory=list)
+    ends_the_clock_at: int | None = None
+    clock: Any = None
+    family: str = "Guess"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"error": self.error}
+
+    def fit(self, rows: SearchRows, fold: int, *, clock: Clock, allowance_s: float) -> FoldFit:
+        assert allowance_s > 0
+        self.trained.append(fold)
+        if fold == self.ends_the_clock_at:
+            clock.interrupt()
+            raise TimeIsUp
+        held_out = rows.held_out(fold)
+        noise = np.random.default_rng(self.seed + fold).normal(0, self.error, (len(held_out), 1))
+        scores = (rows.targets[held_out] + noise).astype(np.float32)
+        return FoldFit(fold=fold, scores=scores, seconds=self.seconds, size=1, values=10, arrays={})
+
+    def member(self, setup: Setup, fit: FoldFit, *, weight: float) -> Member:
+        raise NotImplementedError
+
+
+def _proves_protocol(guess: Guess) -> Candidate:
+    return guess
+
+
+@pytest.fixture
+def rows() -> SearchRows:
+    labels = np.random.default_rng(0).normal(0, 1, 500)
+    batch = batch_of_arrays({"x": labels})
+    head = fit_regression_head(labels, label="y")
+    features = FittedFeatures(raw_schema=batch.schema, columns=())
+    setup = Setup(estimator="Auto", parameters={}, features=features, head=head, rows=500)
+    targets = head.encode(labels)
+    return SearchRows(
+        examples=Examples(features=batch, labels=labels),
+        setup=setup,
+        targets=targets,
+        weights=None,
+        folds=deal_folds(targets, 5, is_classification=False, seed=0),
+        fold_count=5,
+        metric=Metric("rmse"),
+        seed=0,
+    )
+
+
+def search_of(rows: SearchRows, folder: Path, guesses: list[Guess], **options: Any) -> tuple[Search, list[Chosen]]:
+    seen: list[Chosen] = []
+    search = Search(
+        rows,
+        guesses,
+        book=Book(folder),
+        clock=options.pop("clock", Clock(1_000.0)),
+        view=SearchView(),
+        changed=seen.append,
+        opening=options.pop("opening", len(guesses)),
+        **options,
+    )
+    search.run()
+    return search, seen
+
+
+def test_a_candidate_far_behind_is_trained_on_one_fold_only(rows: SearchRows, tmp_path: Path) -> None:
+    good, bad = Guess("good", 0.1), Guess("bad", 5.0, seed=9)
+    search, _ = search_of(rows, tmp_path, [good, bad])
+    assert (good.trained, bad.trained) == ([0, 1, 2, 3, 4], [0])
+    assert search.chosen is not None
+    assert search.chosen.weights == {"good": 1.0}
+    notes = {entry.candidate: entry.note for entry in search.leaderboard()}
+    assert notes == {"good": "", "bad": "dropped after fold 1: far behind the best"}
+
+
+def test_candidates_with_errors_of_their_own_are_averaged(rows: SearchRows, tmp_path: Path) -> None:
+    search, seen = search_of(rows, tmp_path, [Guess("a", 0.3), Guess("b", 0.3, seed=50), Guess("c", 0.3, seed=90)])
+    assert search.chosen is not None
+    assert set(search.chosen.weights) == {"a", "b", "c"}
+    assert search.chosen.loss < 0.2
+    assert [chosen.folds for chosen in seen] == [1, 2, 3, 4, 5]
+
+
+def test_what_is_kept_is_not_trained_again(rows: SearchRows, tmp_path: Path) -> None:
+    first, _ = search_of(rows, tmp_path, [Guess("a", 0.3)], most_fits=3)
+    again = Guess("a", 0.3)
+    second, _ = search_of(rows, tmp_path, [again])
+    assert first.fit_count == 3
+    assert again.trained == [3, 4]
+    whole, _ = search_of(rows, tmp_path / "other", [Guess("a", 0.3)])
+    assert second.chosen == whole.chosen
+
+
+def test_a_damaged_fold_is_trained_again(rows: SearchRows, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search_of(rows, tmp_path, [Guess("a", 0.3)])
+    (tmp_path / "candidates" / "a" / "checkpoint-2.npz").write_bytes(b"damaged")
+    again = Guess("a", 0.3)
+    search_of(rows, tmp_path, [again])
+    assert again.trained == [1]
+    assert "that fold is trained again" in capsys.readouterr().err
+
+
+def test_an_interrupted_search_keeps_the_best_so_far(rows: SearchRows, tmp_path: Path) -> None:
+    stopping = Guess("b", 0.3, seed=50, ends_the_clock_at=2)
+    search, _ = search_of(rows, tmp_path, [Guess("a", 0.3), stopping])
+    assert search.chosen is not None
+    assert search.chosen.folds == 2
+    assert set(search.chosen.weights) == {"a", "b"}
+
+
+def test_nothing_is_begun_that_is_not_expected_to_end_in_time(rows: SearchRows, tmp_path: Path) -> None:
+    fast, slow = Guess("fast", 0.3), Guess("slow", 0.2, seconds=400.0, seed=50)
+    search, _ = search_of(rows, tmp_path, [fast, slow])
+    assert slow.trained == [0]
+    assert [entry.note for entry in search.leaderboard() if entry.candidate == "slow"] == [
+        "dropped after fold 1: no time for its other folds"
+    ]
+
+
+def test_without_time_nothing_is_chosen(rows: SearchRows, tmp_path: Path) -> None:
+    search, seen = search_of(rows, tmp_path, [Guess("a", 0.3)], clock=Clock(0.0))
+    assert search.chosen is None
+    assert not seen
+
+
+def test_challengers_join_where_they_help_and_the_search_ends_where_none_does(rows: SearchRows, tmp_path: Path) -> None:
+    helps = Guess("helps", 0.3, seed=50)
+    useless = [Guess(f"useless-{i}", 3.0, seed=i) for i in range(6)]
+    search, _ = search_of(rows, tmp_path, [Guess("a", 0.3), helps, *useless], opening=1)
+    assert search.chosen is not None
+    assert set(search.chosen.weights) == {"a", "helps"}
+    assert [len(one.trained) for one in useless] == [1, 1, 1, 1, 0, 0]
+    assert search.leaderboard()[-1].note == "not tried: nothing gained"
