@@ -19,13 +19,17 @@ MAKERS: dict[str, Callable[..., Estimator]] = {
     "DNNLinearCombinedClassifier": lambda **given: estimator.DNNLinearCombinedClassifier(
         dnn_hidden_units=[16], **given
     ),
+    "RealMLPRegressor": lambda **given: estimator.RealMLPRegressor([32, 32], **given),
+    "RealMLPClassifier": lambda **given: estimator.RealMLPClassifier([32, 32], **given),
+    "TabMRegressor": lambda **given: estimator.TabMRegressor(4, [32], **given),
+    "TabMClassifier": lambda **given: estimator.TabMClassifier(4, [32], **given),
     "BoostedTreesRegressor": lambda **given: estimator.BoostedTreesRegressor(**given),
     "BoostedTreesClassifier": lambda **given: estimator.BoostedTreesClassifier(**given),
 }
 
 
 # One of each kind of body every day; the rest share its code.
-SLOW = {name for name in MAKERS if not name.startswith(("DNNReg", "BoostedTreesCla"))}
+SLOW = {name for name in MAKERS if not name.startswith(("DNNReg", "BoostedTreesCla", "RealMLPReg", "TabMCla"))}
 
 
 @pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow if one in SLOW else ()) for one in MAKERS])

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from penstock.estimators.estimator import Estimator
     from penstock.estimators.keras_model import KerasClassifier, KerasRegressor
     from penstock.estimators.linear import LinearClassifier, LinearRegressor
+    from penstock.estimators.real_mlp import RealMLPClassifier, RealMLPRegressor
     from penstock.estimators.run_config import RunConfig
+    from penstock.estimators.tabm import TabMClassifier, TabMRegressor
     from penstock.estimators.wide_deep import DNNLinearCombinedClassifier, DNNLinearCombinedRegressor
     from penstock.training.exporters import BestExporter, Exporter, FinalExporter, LatestExporter
     from penstock.training.specs import EvalSpec, TrainSpec
@@ -40,7 +42,11 @@ __all__ = [
     "LatestExporter",
     "LinearClassifier",
     "LinearRegressor",
+    "RealMLPClassifier",
+    "RealMLPRegressor",
     "RunConfig",
+    "TabMClassifier",
+    "TabMRegressor",
     "TrainSpec",
     "export",
     "inputs",
@@ -66,7 +72,11 @@ _HOMES = {
     "LatestExporter": "penstock.training.exporters",
     "LinearClassifier": "penstock.estimators.linear",
     "LinearRegressor": "penstock.estimators.linear",
+    "RealMLPClassifier": "penstock.estimators.real_mlp",
+    "RealMLPRegressor": "penstock.estimators.real_mlp",
     "RunConfig": "penstock.estimators.run_config",
+    "TabMClassifier": "penstock.estimators.tabm",
+    "TabMRegressor": "penstock.estimators.tabm",
     "TrainSpec": "penstock.training.specs",
     "train_and_evaluate": "penstock.training.train_and_evaluate",
 }

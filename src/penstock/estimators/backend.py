@@ -12,13 +12,23 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["backend_name", "keras", "value_of"]
+__all__ = ["backend_name", "has_accelerator", "keras", "value_of"]
 
 
 def backend_name() -> str:
     """ "jax", "tensorflow" or "torch"."""
     name: Any = keras.backend.backend()
     return str(name)
+
+
+def has_accelerator() -> bool:
+    """Whether networks train on something faster than processor cores. Uses JAX: processes must have met before."""
+    if backend_name() != "jax":
+        return False
+    import jax
+
+    platform: str = jax.default_backend()
+    return platform != "cpu"
 
 
 def value_of(variable: Any) -> NDArray[Any]:

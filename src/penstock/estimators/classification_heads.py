@@ -3,6 +3,7 @@ the graph.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -52,11 +53,11 @@ class BinaryHead(msgspec.Struct, frozen=True, kw_only=True, tag="binary"):
     def encode(self, labels: NDArray[Any]) -> NDArray[np.int32]:
         return class_ids(labels, self.label, self.classes)
 
-    def loss(self) -> Callable[[Any, Any, Any], Any]:
+    def loss(self, *, smoothing: float = 0.0) -> Callable[[Any, Any, Any], Any]:
         # Keras takes seconds to import, and trees have losses of their own.
         from penstock.estimators.losses import sigmoid_cross_entropy
 
-        return sigmoid_cross_entropy
+        return partial(sigmoid_cross_entropy, smoothing=smoothing) if smoothing else sigmoid_cross_entropy
 
     def answers(self, outputs: NDArray[np.float32]) -> Answers:
         chance = _sigmoid(outputs)
@@ -111,10 +112,10 @@ class MulticlassHead(msgspec.Struct, frozen=True, kw_only=True, tag="multiclass"
     def encode(self, labels: NDArray[Any]) -> NDArray[np.int32]:
         return class_ids(labels, self.label, self.classes)
 
-    def loss(self) -> Callable[[Any, Any, Any], Any]:
+    def loss(self, *, smoothing: float = 0.0) -> Callable[[Any, Any, Any], Any]:
         from penstock.estimators.losses import softmax_cross_entropy
 
-        return softmax_cross_entropy
+        return partial(softmax_cross_entropy, smoothing=smoothing) if smoothing else softmax_cross_entropy
 
     def answers(self, outputs: NDArray[np.float32]) -> Answers:
         ids = outputs.argmax(axis=1).astype(np.int64).reshape(-1, 1)

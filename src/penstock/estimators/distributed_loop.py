@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
-from penstock.estimators.jax_loop import JaxLoop, apply_updates, loss_of
+from penstock.estimators.jax_loop import JaxLoop, apply_updates, loss_of, with_share
 from penstock.estimators.loop import Array, Hyperparameters, Program, Rows, TrainLoop, TrainState
 
 __all__ = ["DistributedJaxLoop"]
@@ -52,7 +52,7 @@ class DistributedJaxLoop:
             jax.shard_map(
                 partial(_run_steps, program),
                 mesh=self._mesh,
-                in_specs=(same, spec, spec, same, same, same),
+                in_specs=(same, spec, spec, same, same, same, same),
                 out_specs=(same, same),
                 check_vma=False,  # gradients are reduced by hand, all in one
             ),
@@ -85,8 +85,10 @@ class DistributedJaxLoop:
         order: NDArray[np.int32] | None,
         learning_rates: NDArray[np.float32],
         hyperparameters: Hyperparameters,
+        regularization: NDArray[np.float32] | None = None,
     ) -> tuple[Any, Any]:
         losses = []
+        shares = np.ones(len(learning_rates), np.float32) if regularization is None else regularization
         for first, stop, width in self._groups(rows, order, len(learning_rates)):
             picked = None if order is None else self._picked(rows, order[first:stop], width)
             state, loss = self._run_steps(
@@ -94,6 +96,7 @@ class DistributedJaxLoop:
                 rows.data,
                 picked,
                 self._replicate(_padded(learning_rates[first:stop])),
+                self._replicate(_padded(shares[first:stop])),
                 self._replicate(np.int32(stop - first)),
                 self._replicate(hyperparameters.array()),
             )
@@ -173,7 +176,14 @@ class DistributedJaxLoop:
 
 
 def _run_steps(
-    program: Program, state: Any, data: Any, picked: Any, learning_rates: Any, count: Any, hyperparameters: Any
+    program: Program,
+    state: Any,
+    data: Any,
+    picked: Any,
+    learning_rates: Any,
+    shares: Any,
+    count: Any,
+    hyperparameters: Any,
 ) -> tuple[Any, Any]:
     def step(index: Any, carry: Any) -> Any:
         trainable, non_trainable, optimizer, losses = carry
@@ -183,11 +193,12 @@ def _run_steps(
             inputs = tuple(array[chosen] for array in inputs)
             labels = labels[chosen]
             weights = weights[chosen] * present
+        non_trainable = with_share(program, non_trainable, shares[index])
         gradient_of = jax.value_and_grad(partial(loss_of, program), has_aux=True)
         (_, (loss, moved)), gradients = gradient_of(trainable, non_trainable, inputs, labels, weights, hyperparameters)
         gradients, loss, moved = _reduced(gradients, loss, moved, jnp.sum(weights))
         trainable, optimizer = apply_updates(
-            program, trainable, optimizer, gradients, learning_rates[index], hyperparameters[0]
+            program, trainable, optimizer, gradients, learning_rates[index], hyperparameters[0] * shares[index]
         )
         return trainable, moved, optimizer, losses.at[index].set(loss)
 

@@ -20,7 +20,7 @@ from penstock.estimators.batches import BatchOrder
 from penstock.estimators.early_stopping import EarlyStopping
 from penstock.estimators.loop import Hyperparameters, Rows, TrainLoop, TrainState
 from penstock.estimators.progress import NoProgress, Progress
-from penstock.estimators.schedules import Schedule, learning_rates
+from penstock.estimators.schedules import Schedule, learning_rates, regularization
 
 __all__ = ["Fitted", "Plan", "Watchers", "fit", "interruption"]
 
@@ -36,7 +36,7 @@ class Plan:
     """What a training does, step by step.
 
     total: last step; schedules reach their end there. rate: base learning rate.
-    offset: the step at which the input's first batch comes.
+    offset: the step at which the input's first batch comes. regularization: schedule of weight decay and dropout.
     saves_every_steps, saves_every_s: when to save; the last step is always saved.
     visits: step interval of `visit`, which sees the saved state (evaluation); 0 for never.
     """
@@ -45,6 +45,7 @@ class Plan:
     rate: float
     offset: int = 0
     schedule: Schedule
+    regularization: Schedule = "constant"
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
     saves_every_steps: int | None = None
     saves_every_s: float | None = None
@@ -92,6 +93,7 @@ def fit(loop: TrainLoop, state: TrainState, rows: Rows, *, order: BatchOrder, pl
                     plan.schedule, plan.rate, first=step, count=stop - step, total=plan.total
                 ),
                 hyperparameters=plan.hyperparameters,
+                regularization=regularization(plan.regularization, first=step, count=stop - step, total=plan.total),
             )
             if pending is not None:
                 _account(pending, plan, watchers)

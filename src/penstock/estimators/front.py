@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from penstock.estimators.backend import keras
 from penstock.estimators.initializers import Normal
 from penstock.estimators.layers import OneHot, Pick
-from penstock.estimators.normalization import QuantileNormalizer, fit_quantiles
+from penstock.estimators.normalization import Normalization, Normalizer, fit_normalizer
 from penstock.export.graph import GraphBuilder
 from penstock.features.block import Block
 
@@ -44,7 +44,7 @@ class Front:
     """
 
     blocks: tuple[Block, ...]
-    normalizer: QuantileNormalizer | None = None
+    normalizer: Normalizer | None = None
 
     @cached_property
     def scaled(self) -> tuple[Block, ...]:
@@ -83,6 +83,13 @@ class Front:
             else:
                 parts.append(Part("onehot", block, position, block.num_buckets or 0))
         return tuple(parts)
+
+    @property
+    def split(self) -> tuple[Part | None, tuple[Part, ...]]:
+        """The numbers on a scale of their own, which a network may embed, and everything else."""
+        if self.parts and self.parts[0].block is None:
+            return self.parts[0], self.parts[1:]
+        return None, self.parts
 
     def pack(self, encoded: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         """Encoded blocks as the network's inputs: float32 `[rows, dense_width]` and int32 `[rows, ids]`, if any."""
@@ -184,13 +191,15 @@ class Front:
                 return OneHot(part.width, name=f"{name}_onehot")(self.pick_id(inputs, block))
 
 
-def fit_front(blocks: Sequence[Block], encoded: Mapping[str, NDArray[Any]], *, normalize: bool, seed: int) -> Front:
-    """The front of these blocks; with `normalize`, its maps fitted to the encoded training rows."""
+def fit_front(
+    blocks: Sequence[Block], encoded: Mapping[str, NDArray[Any]], *, normalization: Normalization | None, seed: int
+) -> Front:
+    """The front of these blocks, its normalizer fitted to the encoded training rows."""
     front = Front(tuple(blocks))
-    if not (normalize and front.scaled):
+    if normalization is None or not front.scaled:
         return front
     values = _side_by_side([encoded[block.name] for block in front.scaled])
-    return Front(front.blocks, fit_quantiles(values, seed=seed))
+    return Front(front.blocks, fit_normalizer(normalization, values, seed=seed))
 
 
 def emit_lookup(graph: GraphBuilder, ids: str, rows: NDArray[Any], *, hint: str) -> str:

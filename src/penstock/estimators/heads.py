@@ -47,8 +47,11 @@ class Head(Protocol):
     def encode(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Raw labels as targets: float32 `[rows, outputs]`, or int32 class ids `[rows]`. Raises DataError."""
 
-    def loss(self) -> Callable[[Any, Any, Any], Any]:
-        """The loss of outputs, targets and row weights (or None), in `keras.ops`."""
+    def loss(self, *, smoothing: float = 0.0) -> Callable[[Any, Any, Any], Any]:
+        """The loss of outputs, targets and row weights (or None), in `keras.ops`.
+
+        smoothing: share of a class label that is spread over all classes.
+        """
 
     def answers(self, outputs: NDArray[np.float32]) -> Answers:
         """What a caller gets for the network's outputs `[rows, outputs]`."""

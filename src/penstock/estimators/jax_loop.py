@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from penstock.estimators.loop import Array, Hyperparameters, Program, Rows, TrainLoop, TrainState
 
-__all__ = ["STEPS_PER_CALL", "JaxLoop", "apply_updates", "loss_of"]
+__all__ = ["STEPS_PER_CALL", "JaxLoop", "apply_updates", "loss_of", "with_share"]
 
 STEPS_PER_CALL = 1024
 _PREDICTION_ROWS = 8192
@@ -58,8 +58,10 @@ class JaxLoop:
         order: NDArray[np.int32] | None,
         learning_rates: NDArray[np.float32],
         hyperparameters: Hyperparameters,
+        regularization: NDArray[np.float32] | None = None,
     ) -> tuple[Any, Any]:
         count = len(learning_rates)
+        shares = np.ones(count, np.float32) if regularization is None else regularization
         losses = []
         for first in range(0, count, STEPS_PER_CALL):
             steps = slice(first, min(count, first + STEPS_PER_CALL))
@@ -69,6 +71,7 @@ class JaxLoop:
                 (rows.inputs, rows.labels, rows.weights),
                 None if order is None else _padded(order[steps]),
                 _padded(learning_rates[steps]),
+                _padded(shares[steps]),
                 np.int32(size),
                 hyperparameters.array(),
             )
@@ -90,7 +93,14 @@ class JaxLoop:
 
 
 def _run_steps(
-    program: Program, state: Any, data: Any, order: Any, learning_rates: Any, count: Any, hyperparameters: Any
+    program: Program,
+    state: Any,
+    data: Any,
+    order: Any,
+    learning_rates: Any,
+    shares: Any,
+    count: Any,
+    hyperparameters: Any,
 ) -> tuple[Any, Any]:
     def step(index: Any, carry: Any) -> Any:
         trainable, non_trainable, optimizer, losses = carry
@@ -100,18 +110,26 @@ def _run_steps(
             inputs = tuple(array[picked] for array in inputs)
             labels = labels[picked]
             weights = None if weights is None else weights[picked]
+        non_trainable = with_share(program, non_trainable, shares[index])
         gradient_of = jax.value_and_grad(partial(loss_of, program), has_aux=True)
         (_, (loss, non_trainable)), gradients = gradient_of(
             trainable, non_trainable, inputs, labels, weights, hyperparameters
         )
         trainable, optimizer = apply_updates(
-            program, trainable, optimizer, gradients, learning_rates[index], hyperparameters[0]
+            program, trainable, optimizer, gradients, learning_rates[index], hyperparameters[0] * shares[index]
         )
         return trainable, non_trainable, optimizer, losses.at[index].set(loss)
 
     losses = jnp.zeros(learning_rates.shape[0], jnp.float32)
     *state, losses = jax.lax.fori_loop(0, count, step, (*state, losses))
     return tuple(state), losses
+
+
+def with_share(program: Program, non_trainable: Any, share: Any) -> Any:
+    """The state of a step, with its share of regularization where layers look for it."""
+    if not program.scheduled:
+        return non_trainable
+    return [share if i in program.scheduled else array for i, array in enumerate(non_trainable)]
 
 
 def loss_of(
@@ -133,7 +151,8 @@ def apply_updates(
     trainable, updated, taken = list(trainable), [], 0
     if program.has_decay:
         for position in program.decayed:
-            trainable[position] = trainable[position] * (1.0 - learning_rate * weight_decay)
+            scale = program.decay_scales.get(position, 1.0)
+            trainable[position] = trainable[position] * (1.0 - learning_rate * weight_decay * scale)
     for update in program.updates:
         size = len(update.optimizer.variables)
         variables = list(optimizer[taken : taken + size])

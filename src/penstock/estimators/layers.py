@@ -11,11 +11,19 @@ ops: Any = keras.ops
 
 @keras.saving.register_keras_serializable(package="penstock")
 class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
-    """Dropout whose rate is a variable. Set it with `layer.rate.assign`, or in the state of a training."""
+    """Dropout whose rate is a variable. Set it with `layer.rate.assign`, or in the state of a training.
 
-    def __init__(self, rate: float = 0.0, *, seed: int = 0, **kwargs: Any) -> None:
+    is_scheduled: another variable, `share`, holds what the rate is multiplied with at a step.
+    """
+
+    def __init__(self, rate: float = 0.0, *, seed: int = 0, is_scheduled: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = seed
+        self.is_scheduled = is_scheduled
+        if is_scheduled:
+            self.share = self.add_weight(
+                shape=(), initializer="ones", trainable=False, name="regularization_share", dtype="float32"
+            )
         self.rate = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(rate), trainable=False, name="rate", dtype="float32"
         )
@@ -26,11 +34,12 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
         if not training:
             return inputs
         noise = keras.random.uniform(ops.shape(inputs), seed=self.generator)
-        kept = ops.cast(noise >= self.rate, inputs.dtype)
-        return inputs * kept / (1.0 - self.rate)
+        rate = self.rate * self.share if self.is_scheduled else self.rate
+        kept = ops.cast(noise >= rate, inputs.dtype)
+        return inputs * kept / (1.0 - rate)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "seed": self.seed}
+        return {**super().get_config(), "seed": self.seed, "is_scheduled": self.is_scheduled}
 
 
 @keras.saving.register_keras_serializable(package="penstock")

@@ -67,7 +67,7 @@ class LinearRegressor(NetworkEstimator):
                 "huber_delta": huber_delta,
                 "quantile": quantile,
             },
-            normalizes=False,
+            normalization=None,
         )
 
 
@@ -117,5 +117,5 @@ class LinearClassifier(NetworkEstimator):
                 "n_classes": n_classes,
                 "label_vocabulary": None if label_vocabulary is None else list(label_vocabulary),
             },
-            normalizes=False,
+            normalization=None,
         )

@@ -1,7 +1,7 @@
 """The seam of the training loop: what is optimized, the state that steps change, and who runs the steps."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,7 +80,9 @@ class Program:
     model: Keras model of the inputs of `Rows`.
     updates: optimizers, each with the variables that it moves.
     loss: of outputs, labels and weights (or None) to one number, in `keras.ops`.
-    decayed: positions of the trainable variables that weight decay and l1/l2 act on.
+    decayed: positions of the trainable variables that weight decay and l1/l2 act on. decay_scales: what a position's
+    weight decay is multiplied with, where that is not 1.
+    scheduled: positions of the non-trainable variables that hold the share of regularization of the step.
     has_decay, has_penalty: whether the step contains them at all.
     """
 
@@ -90,6 +92,8 @@ class Program:
     decayed: tuple[int, ...]
     has_decay: bool
     has_penalty: bool
+    decay_scales: Mapping[int, float] = field(default_factory=dict)
+    scheduled: tuple[int, ...] = ()
 
     def initial_state(self) -> TrainState:
         """The values that the model's and optimizers' variables have now, at step 0."""
@@ -122,9 +126,11 @@ class TrainLoop(Protocol):
         order: NDArray[np.int32] | None,
         learning_rates: NDArray[np.float32],
         hyperparameters: Hyperparameters,
+        regularization: NDArray[np.float32] | None = None,
     ) -> tuple[Any, Any]:
         """The state after as many steps as there are learning rates, and the loss of each step.
 
+        regularization: share of weight decay and scheduled dropout of each step; None for all of it.
         order: row positions `[steps, batch]`; None: every step sees all rows. The result does not depend on how steps
         are grouped into calls. The losses may still be being computed: convert them with `np.asarray`.
         """

@@ -9,6 +9,7 @@ from penstock.estimators.backend import keras
 
 __all__ = [
     "mean_loss",
+    "members_loss",
     "ops",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
@@ -34,15 +35,29 @@ def weighted_loss(row_loss: Callable[[Any, Any], Any]) -> Loss:
     return lambda outputs, labels, weights: _mean(row_loss(outputs, labels), weights)
 
 
-def sigmoid_cross_entropy(outputs: Any, labels: Any, weights: Any) -> Any:
-    """outputs: logits `[rows, 1]`. labels: `[rows]`, 0 or 1."""
+def members_loss(loss: Loss) -> Loss:
+    """The mean of a loss over the members of an ensemble, whose outputs are `[rows, members, outputs]`."""
+
+    def of_members(outputs: Any, labels: Any, weights: Any) -> Any:
+        members = outputs.shape[1]
+        flat = ops.reshape(outputs, (-1, outputs.shape[2]))
+        repeated = None if weights is None else ops.repeat(weights, members, axis=0)
+        return loss(flat, ops.repeat(labels, members, axis=0), repeated)
+
+    return of_members
+
+
+def sigmoid_cross_entropy(outputs: Any, labels: Any, weights: Any, *, smoothing: float = 0.0) -> Any:
+    """outputs: logits `[rows, 1]`. labels: `[rows]`, 0 or 1. smoothing: share of a label spread over both classes."""
     logits = outputs[:, 0]
-    return _mean(ops.softplus(logits) - ops.cast(labels, logits.dtype) * logits, weights)
+    targets = ops.cast(labels, logits.dtype) * (1.0 - smoothing) + 0.5 * smoothing
+    return _mean(ops.softplus(logits) - targets * logits, weights)
 
 
-def softmax_cross_entropy(outputs: Any, labels: Any, weights: Any) -> Any:
-    """outputs: logits `[rows, classes]`. labels: `[rows]` class ids."""
-    chosen = ops.one_hot(labels, outputs.shape[1], dtype=outputs.dtype)
+def softmax_cross_entropy(outputs: Any, labels: Any, weights: Any, *, smoothing: float = 0.0) -> Any:
+    """outputs: logits `[rows, classes]`. labels: `[rows]` class ids. smoothing: as in `sigmoid_cross_entropy`."""
+    classes = outputs.shape[1]
+    chosen = ops.one_hot(labels, classes, dtype=outputs.dtype) * (1.0 - smoothing) + smoothing / classes
     return _mean(ops.logsumexp(outputs, axis=1) - ops.sum(chosen * outputs, axis=1), weights)
 
 

@@ -1,7 +1,7 @@
 """A network's architecture and options, as the compiled program that trains it, its first state, and its model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ from penstock.estimators.defaults import Recipe
 from penstock.estimators.early_stopping import EarlyStopping
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.front import Front
-from penstock.estimators.loop import Hyperparameters, Program, TrainState, Updates
-from penstock.estimators.losses import weighted_loss
+from penstock.estimators.loop import Hyperparameters, Program, Rows, TrainState, Updates
+from penstock.estimators.losses import members_loss, weighted_loss
 from penstock.estimators.network_body import NetworkBody
 from penstock.estimators.network_options import NetworkOptions
-from penstock.estimators.networks import Network
+from penstock.estimators.networks import Network, StartsFromData, variable_keys, weights_of
 from penstock.estimators.optimizers import OptimizerChoice, choose_optimizer
 from penstock.estimators.programs import CompiledProgram, compiled_program
+from penstock.estimators.regimen import Regimen
 from penstock.estimators.setup import Setup
+from penstock.estimators.tabm_network import TabMNetwork
 from penstock.estimators.warm_start import warm_state
 from penstock.estimators.wide_network import WideDeepNetwork
 from penstock.features.fitted import FittedFeatures
@@ -37,6 +39,7 @@ class NetworkDesign:
     network: Network | Callable[[FittedFeatures], Network]
     options: NetworkOptions
     seed: int
+    regimen: Regimen = field(default_factory=Regimen)
 
     def network_for(self, setup: Setup) -> Network:
         return self.network(setup.features) if callable(self.network) else self.network
@@ -47,6 +50,8 @@ class NetworkDesign:
             learning_rate=self.options.learning_rate,
             schedule=self.options.learning_rate_schedule,
             default_rate=default_rate,
+            default_schedule=self.regimen.schedule,
+            betas=self.regimen.betas,
         )
 
     def hyperparameters(self, recipe: Recipe) -> Hyperparameters:
@@ -75,39 +80,59 @@ class NetworkDesign:
         wide_key = None if wide is None else (wide.key, wide.rate)
         row_loss = self.options.row_loss
         loss_key = None if row_loss is None else id(row_loss)
-        key = repr((loss_key, network.key, shape, head.key, optimizer.key, wide_key, has_decay, has_penalty))
+        regimen = self.regimen
+        smoothing = regimen.label_smoothing if head.classes else 0.0
+        steps_key = (optimizer.key, wide_key, has_decay, has_penalty, regimen.key, smoothing, loss_key)
+        key = repr((network.key, shape, head.key, *steps_key))
+        has_members = isinstance(network, TabMNetwork)
 
         def make() -> Program:
+            loss = head.loss(smoothing=smoothing) if row_loss is None else weighted_loss(row_loss)
             model = network.build(front, head.outputs, seed=self.seed)
             variables = model.trainable_variables
             is_wide = [wide is not None and WideDeepNetwork.is_wide(variable.path) for variable in variables]
             deep_places = tuple(i for i in range(len(variables)) if not is_wide[i])
-            updates = [_updates(optimizer.make(), variables, deep_places, follows=optimizer.rate is not None)]
+            updates = []
+            for factor in dict.fromkeys(regimen.rate_of(variables[i].path) for i in deep_places):
+                places = tuple(i for i in deep_places if regimen.rate_of(variables[i].path) == factor)
+                follows = optimizer.rate is not None
+                updates.append(_updates(optimizer.make(), variables, places, follows=follows, scale=factor))
+            decays = {i: regimen.decay_of(variables[i].path) for i in deep_places}
             if wide is not None:
                 wide_places = tuple(i for i in range(len(variables)) if is_wide[i])
                 updates.append(_updates(wide.make(), variables, wide_places, follows=False))
             return Program(
                 model=model,
                 updates=tuple(update for update in updates if update.positions),
-                loss=head.loss() if row_loss is None else weighted_loss(row_loss),
-                decayed=tuple(i for i in deep_places if variables[i].path.endswith("/kernel")),
+                loss=members_loss(loss) if has_members else loss,
+                decayed=tuple(i for i, decay in decays.items() if decay > 0.0),
                 has_decay=has_decay,
                 has_penalty=has_penalty,
+                decay_scales={i: decay for i, decay in decays.items() if decay not in (0.0, 1.0)},
+                scheduled=tuple(
+                    i
+                    for i, variable in enumerate(model.non_trainable_variables)
+                    if variable.path.endswith("/regularization_share")
+                ),
             )
 
         return compiled_program(key, make)
 
-    def initial_state(self, setup: Setup, compiled: CompiledProgram, checkpoint: Checkpoint | None) -> TrainState:
+    def initial_state(
+        self, setup: Setup, compiled: CompiledProgram, checkpoint: Checkpoint | None, rows: Rows
+    ) -> TrainState:
         """What a training begins with: a checkpoint, an earlier training's weights, or fresh ones."""
         if checkpoint is not None:
             return state_of(checkpoint, compiled.program)
-        model = self.network_for(setup).build(front_of(setup), setup.head.outputs, seed=self.seed)
-        state = TrainState(
-            0,
-            tuple(value_of(variable) for variable in model.trainable_variables),
-            tuple(value_of(variable) for variable in model.non_trainable_variables),
-            compiled.program.initial_state().optimizer,
-        )
+        network, front = self.network_for(setup), front_of(setup)
+        model = network.build(front, setup.head.outputs, seed=self.seed)
+        trainable = tuple(value_of(variable) for variable in model.trainable_variables)
+        non_trainable = tuple(value_of(variable) for variable in model.non_trainable_variables)
+        if isinstance(network, StartsFromData):
+            weights = weights_of(model, trainable, non_trainable)
+            started = network.first_weights(front, weights, rows.inputs, seed=self.seed)
+            trainable = tuple(started[key] for key in variable_keys(model)[: len(trainable)])
+        state = TrainState(0, trainable, non_trainable, compiled.program.initial_state().optimizer)
         source = self.options.warm_start_from
         return state if source is None else warm_state(source, state)
 
@@ -145,6 +170,8 @@ def state_of(checkpoint: Checkpoint, program: Program) -> TrainState:
     return TrainState(checkpoint.step, series("trainable"), series("non_trainable"), series("optimizer"))
 
 
-def _updates(made: Any, variables: Sequence[Any], places: tuple[int, ...], *, follows: bool) -> Updates:
+def _updates(
+    made: Any, variables: Sequence[Any], places: tuple[int, ...], *, follows: bool, scale: float = 1.0
+) -> Updates:
     made.build([variables[i] for i in places])
-    return Updates(made, places, follows)
+    return Updates(made, places, follows, scale)

@@ -1,6 +1,7 @@
 """Estimators whose body is a network: setup, checkpoints and the training loop put together."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,10 +10,10 @@ from numpy.typing import NDArray
 
 from penstock.errors import PreconditionError
 from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
-from penstock.estimators.defaults import Recipe, recipe_for
+from penstock.estimators.defaults import Recipe
 from penstock.estimators.early_stopping import EarlyStopping
 from penstock.estimators.estimator import Estimator, InputFn, Visit
-from penstock.estimators.examples import Examples
+from penstock.estimators.examples import Batching, Examples
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.fitting import Fitted, Plan, Watchers, fit
 from penstock.estimators.front import Front, fit_front
@@ -20,9 +21,11 @@ from penstock.estimators.loop import Rows, TrainState
 from penstock.estimators.network_design import NetworkDesign, checkpoint_of, front_of, state_of
 from penstock.estimators.network_options import OF_STEPS, NetworkOptions
 from penstock.estimators.networks import Network
+from penstock.estimators.normalization import Normalization
 from penstock.estimators.preparation import FitHead, class_factors, encode_rows, fit_columns, notice, training_examples
 from penstock.estimators.programs import CompiledProgram
 from penstock.estimators.progress import make_progress
+from penstock.estimators.regimen import Regimen
 from penstock.estimators.ring import join_ring
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
@@ -37,16 +40,14 @@ Made = TypeVar("Made")
 
 _VALIDATION_SHARE = 0.1
 _MOST_VALIDATION_ROWS = 20_000
-_LOOKS = 40
-_PATIENCE = 12
 
 
 class NetworkEstimator(Estimator):
     """A canned network, or a Keras model of the user's, behind feature columns.
 
     network: the architecture, or what makes it of the fitted features. fit_head: the head for raw labels and the
-    label's name. params: arguments of the subclass. normalizes: whether dense values go through quantile maps in
-    front of the network.
+    label's name. params: arguments of the subclass. normalization: of dense values in front of the network; None for
+    none. regimen: how it is trained where the user leaves it open.
     """
 
     def __init__(
@@ -60,7 +61,8 @@ class NetworkEstimator(Estimator):
         fit_head: FitHead,
         options: NetworkOptions,
         params: Mapping[str, Any],
-        normalizes: bool = True,
+        normalization: Normalization | None = "quantile",
+        regimen: Regimen | None = None,
     ) -> None:
         # Before anything else uses JAX: afterwards its processes could not meet any more.
         self._ring = join_ring()
@@ -71,9 +73,10 @@ class NetworkEstimator(Estimator):
             weight_column=weight_column,
         )
         self._fit_head = fit_head
-        self._normalizes = normalizes
+        self._normalization = normalization
+        self._regimen = regimen or Regimen()
         self._options = options
-        self._design = NetworkDesign(network=network, options=options, seed=self._config.seed)
+        self._design = NetworkDesign(network=network, options=options, regimen=self._regimen, seed=self._config.seed)
         self._params = {
             **params,
             "feature_columns": None if feature_columns is None else [column.name for column in feature_columns],
@@ -176,7 +179,7 @@ class NetworkEstimator(Estimator):
         batch = examples.features
         features = fit_columns(self._columns, examples, head)
         encoded = encode_rows(features, examples, slice(None))
-        front = fit_front(features.blocks, encoded, normalize=self._normalizes, seed=self._config.seed)
+        front = fit_front(features.blocks, encoded, normalization=self._normalization, seed=self._config.seed)
         used = features.raw_schema.names
         return Setup(
             estimator=type(self).__name__,
@@ -211,31 +214,32 @@ class NetworkEstimator(Estimator):
         if stops:
             share = min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / examples.features.rows)
             kept, held_out = split_rows(examples.features.rows, share, seed=self._config.seed)
-        order = examples.batching.order(len(kept), seed=self._config.seed)
-        recipe = recipe_for(len(kept), order.batch_size)
+        order = self._batching(examples).order(len(kept), seed=self._config.seed)
+        recipe = self._regimen.recipe(len(kept), order.batch_size)
         optimizer = self._design.optimizer(recipe.rate)
         compiled = self._design.compiled(setup, recipe.rate)
+        part = "training rows" if held_out is None else "training rows but those held out"
+        rows = self._recall((part, setup), lambda: self._rows(setup, front, examples, kept))
         state = self._recall(
             (
                 "initial state",
+                part,
                 setup,
                 compiled,
                 repr(self._params.get("dropout")),
                 repr(self._params.get("dnn_dropout")),
             ),
-            lambda: self._design.initial_state(setup, compiled, checkpoint),
+            lambda: self._design.initial_state(setup, compiled, checkpoint, rows),
         )
         # An input with an end begins anew with each call; one without goes on where the last call stopped.
         offset = 0 if order.last_step is None else state.step
         total = _last_step(state.step, steps, max_steps, order.last_step, recipe)
-        part = "training rows" if held_out is None else "training rows but those held out"
-        rows = self._recall((part, setup), lambda: self._rows(setup, front, examples, kept))
         stopping = None
         if held_out is not None:
             stopping = EarlyStopping(
                 self._measure(setup, front, compiled, examples, held_out),
-                every=max(1, total // _LOOKS),
-                patience=_PATIENCE,
+                every=max(1, total // self._regimen.looks),
+                patience=self._regimen.patience,
             )
             if checkpoint is not None:
                 stopping.restore(dict(checkpoint.arrays), dict(checkpoint.facts))
@@ -245,6 +249,7 @@ class NetworkEstimator(Estimator):
             rate=optimizer.rate or 1.0,
             schedule=optimizer.schedule,
             offset=offset,
+            regularization=self._regimen.regularization,
             hyperparameters=self._design.hyperparameters(recipe),
             saves_every_steps=config.save_checkpoints_steps,
             saves_every_s=None if config.save_checkpoints_steps else config.save_checkpoints_secs,
@@ -256,6 +261,12 @@ class NetworkEstimator(Estimator):
         if fitted.reason == "interrupted":
             notice(f"stopped at step {fitted.state.step}; the same call goes on from there")
             raise KeyboardInterrupt
+
+    def _batching(self, examples: Examples) -> Batching:
+        batching = examples.batching
+        if batching.size == "auto" and self._regimen.batch_rows is not None:
+            return replace(batching, size=self._regimen.batch_rows)
+        return batching
 
     def _recall(self, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
         memory = self._config.memory

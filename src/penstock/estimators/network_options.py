@@ -15,6 +15,8 @@ OF_STEPS = {
     "hidden_units",
     "activation_fn",
     "dropout",
+    "members",
+    "label_smoothing",
     "batch_norm",
     "optimizer",
     "learning_rate",
@@ -30,7 +32,7 @@ OF_STEPS = {
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """None leaves a choice to `defaults.recipe_for`.
+    """None leaves a choice to the network's regimen.
 
     wide_optimizer: of the wide part of a wide & deep network; it keeps its learning rate. row_loss: of outputs and
     targets, a loss a row, in place of the head's.

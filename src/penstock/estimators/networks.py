@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from penstock.export.graph import GraphBuilder
 __all__ = [
     "DNNNetwork",
     "Network",
+    "StartsFromData",
     "Weights",
     "emit_affine",
     "emit_on_parts",
@@ -51,6 +52,16 @@ class Network(Protocol):
 
     def finish(self, front: Front, weights: Weights) -> dict[str, NDArray[Any]]:
         """The weights to answer with: ids that no training row had get neutral values instead of random ones."""
+
+
+@runtime_checkable
+class StartsFromData(Protocol):
+    """A network whose first weights depend on the training rows."""
+
+    def first_weights(
+        self, front: Front, weights: Weights, inputs: Sequence[NDArray[Any]], *, seed: int
+    ) -> dict[str, NDArray[Any]]:
+        """The weights to begin with. weights: as built. inputs: the training rows as the network reads them."""
 
 
 @dataclass(frozen=True)
@@ -147,12 +158,14 @@ def weights_of(model: Any, trainable: Sequence[NDArray[Any]], non_trainable: Seq
     return dict(zip(variable_keys(model), (*trainable, *non_trainable), strict=True))
 
 
-def neutralize(front: Front, parts: Sequence[Part], weights: Weights, layer: str) -> dict[str, NDArray[Any]]:
+def neutralize(
+    front: Front, parts: Sequence[Part], weights: Weights, layer: str, *, start: int = 0
+) -> dict[str, NDArray[Any]]:
     """Weights with, for what was never seen in training, the mean of what was: rows of tables, and rows of the kernel
-    of `layer`, which reads the parts side by side.
+    of `layer`, which reads the parts side by side. start: its row of the first part.
     """
     result = {key: np.array(value) for key, value in weights.items()}
-    offset = 0
+    offset = start
     for part in parts:
         block = part.block
         size = 0 if block is None else (block.num_buckets or block.width)

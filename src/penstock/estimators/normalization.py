@@ -1,13 +1,13 @@
-"""Dense values brought to a bell curve by a piecewise-linear map a feature, so that outliers and skew do not rule a
-network.
+"""Dense values brought to a scale on which outliers and skew do not rule a network.
 
-The map runs through quantiles of the training data (as scikit-learn's QuantileTransformer does) and is constant beyond
-them. Each is written into the graph as a sum of clipped slopes.
+Either to a bell curve by a piecewise-linear map a feature, or by the median and the quartiles with a smooth bound. The
+first map runs through quantiles of the training data (as scikit-learn's QuantileTransformer does), is constant beyond
+them, and is written into the graph as a sum of clipped slopes.
 """
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -15,17 +15,20 @@ from numpy.typing import NDArray
 
 from penstock.export.graph import GraphBuilder
 
-__all__ = ["QuantileNormalizer", "fit_quantiles"]
+__all__ = ["Normalization", "Normalizer", "QuantileNormalizer", "RobustNormalizer", "fit_normalizer", "fit_quantiles"]
+
+Normalization = Literal["quantile", "robust"]
 
 KNOTS = 48
 _SAMPLE_ROWS = 200_000
 _TAIL = 1e-3
 _BOUND = 3.0
+_FAR = 1e6
 _NEAR = 1e-6
 """Knots closer than this share of the width of the middle 90 % of the values, or than one float32 step, are one."""
 
 
-class QuantileNormalizer(msgspec.Struct, frozen=True):
+class QuantileNormalizer(msgspec.Struct, frozen=True, tag="quantile"):
     """Knots of each feature's map: `xs[f]` ascending, `ys[f]` the values there. One knot: the feature is constant."""
 
     xs: tuple[tuple[float, ...], ...]
@@ -65,10 +68,53 @@ class QuantileNormalizer(msgspec.Struct, frozen=True):
         return graph.node("Add", [total, first], hint="normalize")
 
 
+class RobustNormalizer(msgspec.Struct, frozen=True, tag="robust"):
+    """`c(factor * (x - center))` a feature, with `c(x) = x / sqrt(1 + x² / 9)`, which stays within ±3.
+
+    Holzmüller et al., "Better by Default" (NeurIPS 2024): robust scaling and smooth clipping.
+    """
+
+    centers: tuple[float, ...]
+    factors: tuple[float, ...]
+
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 `[rows, features]` to the same shape, every value within ±3."""
+        scaled = (values - np.asarray(self.centers, np.float32)) * np.asarray(self.factors, np.float32)
+        bounded = np.clip(scaled, -_FAR, _FAR)
+        return np.asarray(bounded / np.sqrt(np.float32(1.0) + bounded * bounded / np.float32(9.0)), np.float32)
+
+    def emit(self, graph: GraphBuilder, tensor: str) -> str:
+        """The same map of a float32 `[N, features]` tensor."""
+        shifted = graph.node("Sub", [tensor, graph.constant(self.centers, np.float32, hint="centers")])
+        scaled = graph.node("Mul", [shifted, graph.constant(self.factors, np.float32, hint="factors")])
+        bounded = graph.node("Clip", [scaled, graph.constant(-_FAR, np.float32), graph.constant(_FAR, np.float32)])
+        ninth = graph.node("Div", [graph.node("Mul", [bounded, bounded]), graph.constant(9.0, np.float32)])
+        root = graph.node("Sqrt", [graph.node("Add", [ninth, graph.constant(1.0, np.float32)])])
+        return graph.node("Div", [bounded, root], hint="normalize")
+
+
+Normalizer = QuantileNormalizer | RobustNormalizer
+
+
 @dataclass(frozen=True)
 class _Map:
     xs: tuple[float, ...]
     ys: tuple[float, ...]
+
+
+def fit_normalizer(kind: Normalization, values: NDArray[np.float32], *, seed: int) -> Normalizer:
+    """The normalizer of that kind, fitted to float32 `[rows, features]`."""
+    return fit_quantiles(values, seed=seed) if kind == "quantile" else _fit_robust(values)
+
+
+def _fit_robust(values: NDArray[np.float32]) -> RobustNormalizer:
+    wide = values.astype(np.float64)
+    low, middle, high = np.quantile(wide, (0.25, 0.5, 0.75), axis=0)
+    spread = high - low
+    # Where half of the rows are alike, the quartiles say nothing about the rest.
+    spread = np.where(spread > 0.0, spread, 0.5 * (wide.max(axis=0) - wide.min(axis=0)))
+    factors = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0.0)
+    return RobustNormalizer(tuple(middle.tolist()), tuple(np.minimum(factors, 1e30).tolist()))
 
 
 def fit_quantiles(values: NDArray[np.float32], *, seed: int = 0) -> QuantileNormalizer:

@@ -40,12 +40,18 @@ class OptimizerChoice:
 
 
 def choose_optimizer(
-    optimizer: Any, *, learning_rate: float | None, schedule: Schedule | None, default_rate: float
+    optimizer: Any,
+    *,
+    learning_rate: float | None,
+    schedule: Schedule | None,
+    default_rate: float,
+    default_schedule: Schedule = "cosine",
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> OptimizerChoice:
     """What the arguments `optimizer`, `learning_rate` and `learning_rate_schedule` of an estimator stand for.
 
-    optimizer: None for Adam with a warm-up and cosine schedule; a name, a Keras optimizer, or a function that makes
-    one: these keep their learning rate constant unless told otherwise.
+    optimizer: None for Adam with these betas and `default_schedule`; a name, a Keras optimizer, or a function that
+    makes one: these keep their learning rate constant unless told otherwise.
     """
     if learning_rate is not None and not learning_rate > 0:
         raise ConfigError(f"learning_rate is {learning_rate}; expected a number above 0")
@@ -53,7 +59,9 @@ def choose_optimizer(
         raise ConfigError(f"learning_rate_schedule is {schedule!r}; expected one of {', '.join(SCHEDULES)}")
     if optimizer is None:
         rate = learning_rate or default_rate
-        return OptimizerChoice("Adam", rate, schedule or "cosine", lambda: keras.optimizers.Adam(rate))
+        return OptimizerChoice(
+            f"Adam {betas}", rate, schedule or default_schedule, lambda: keras.optimizers.Adam(rate, *betas)
+        )
     if isinstance(optimizer, str):
         name, usual = _known(optimizer)
         rate = learning_rate or usual

@@ -74,7 +74,7 @@ class RegressionHead(msgspec.Struct, frozen=True, kw_only=True, tag="regression"
             raise DataError(f"label {self.label!r} has negative values; the Poisson loss is for counts and rates")
         return ((values - self._center) / self._scale).astype(np.float32)
 
-    def loss(self) -> Callable[[Any, Any, Any], Any]:
+    def loss(self, *, smoothing: float = 0.0) -> Callable[[Any, Any, Any], Any]:
         # Keras takes seconds to import, and trees have losses of their own.
         from penstock.estimators.losses import mean_loss, ops
 

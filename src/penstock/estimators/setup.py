@@ -11,7 +11,7 @@ from penstock.data.columns import ColumnBatch, dtype_of
 from penstock.data.schema import Schema
 from penstock.errors import NotFoundError, PreconditionError, TrainingError
 from penstock.estimators.classification_heads import BinaryHead, MulticlassHead
-from penstock.estimators.normalization import QuantileNormalizer
+from penstock.estimators.normalization import Normalizer
 from penstock.estimators.regression_head import RegressionHead
 from penstock.features.fitted import FittedFeatures
 from penstock.store.blobs import replace_file
@@ -37,7 +37,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     features: FittedFeatures
     head: AnyHead
-    normalizer: QuantileNormalizer | None = None
+    normalizer: Normalizer | None = None
     weight_column: str | None = None
     ignored: tuple[str, ...] = ()
     rows: int = 0

@@ -42,14 +42,19 @@ class TensorFlowLoop:
         order: NDArray[np.int32] | None,
         learning_rates: NDArray[np.float32],
         hyperparameters: Hyperparameters,
+        regularization: NDArray[np.float32] | None = None,
     ) -> tuple[Any, Any]:
-        hyper = tf.constant(hyperparameters.array())
+        hyper = hyperparameters.array()
+        shares = np.ones(len(learning_rates), np.float32) if regularization is None else regularization
         losses = np.zeros(len(learning_rates), np.float32)
         for step, rate in enumerate(learning_rates):
             batch: Rows = rows if order is None else rows.take(order[step])
             inputs = tuple(tf.constant(array) for array in batch.inputs)
             weights = None if batch.weights is None else tf.constant(batch.weights)
-            losses[step] = self._step(inputs, tf.constant(batch.labels), weights, tf.constant(rate), hyper)
+            for position in self._program.scheduled:
+                self._program.model.non_trainable_variables[position].assign(shares[step])
+            of_step = tf.constant(hyper * np.array([shares[step], 1.0, 1.0], np.float32))
+            losses[step] = self._step(inputs, tf.constant(batch.labels), weights, tf.constant(rate), of_step)
         return state, losses
 
     def fetch(self, state: Any, step: int) -> TrainState:
@@ -81,7 +86,8 @@ class TensorFlowLoop:
         gradients = tape.gradient(penalized, [variable.value for variable in variables])
         if program.has_decay:
             for position in program.decayed:
-                variables[position].assign(variables[position] * (1.0 - rate * hyper[0]))
+                scale = program.decay_scales.get(position, 1.0)
+                variables[position].assign(variables[position] * (1.0 - rate * hyper[0] * scale))
         for update in program.updates:
             if update.follows_schedule:
                 update.optimizer.learning_rate.assign(rate * update.scale)

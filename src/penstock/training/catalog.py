@@ -18,6 +18,10 @@ ESTIMATORS: dict[str, str] = {
     "DNNRegressor": "penstock.estimators.dnn",
     "LinearClassifier": "penstock.estimators.linear",
     "LinearRegressor": "penstock.estimators.linear",
+    "RealMLPClassifier": "penstock.estimators.real_mlp",
+    "RealMLPRegressor": "penstock.estimators.real_mlp",
+    "TabMClassifier": "penstock.estimators.tabm",
+    "TabMRegressor": "penstock.estimators.tabm",
 }
 
 

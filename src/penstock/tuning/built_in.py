@@ -30,6 +30,18 @@ _SPACES: dict[str, tuple[Parameter, ...]] = {
         Parameter(name="dnn_hidden_units", type="CATEGORICAL", values=_LAYERS.values),
         Parameter(name="dnn_dropout", type="DISCRETE", values=_DROPOUT.values),
     ),
+    "RealMLP": (
+        Parameter(name="learning_rate", type="DOUBLE", low=0.02, high=0.5, scale="LOG"),
+        Parameter(name="weight_decay", type="DOUBLE", low=1e-3, high=0.1, scale="LOG"),
+        Parameter(name="hidden_units", type="CATEGORICAL", values=([64, 64, 64], [256, 256, 256], [512])),
+        Parameter(name="dropout", type="DISCRETE", values=(0.0, 0.15, 0.3)),
+    ),
+    "TabM": (
+        Parameter(name="learning_rate", type="DOUBLE", low=1e-4, high=5e-3, scale="LOG"),
+        Parameter(name="weight_decay", type="DOUBLE", low=1e-4, high=0.1, scale="LOG"),
+        Parameter(name="hidden_units", type="CATEGORICAL", values=([128, 128], [256, 256], [256, 256, 256])),
+        Parameter(name="dropout", type="DISCRETE", values=(0.0, 0.1, 0.25)),
+    ),
 }
 _OF_TRAINING = ("max_steps", "batch_size", "seed")
 

@@ -200,7 +200,8 @@ class _Auto(Estimator):
             )
         choose_metric(self._metric, head.task)
         features = fit_columns(self._columns, examples, head)
-        front = fit_front(features.blocks, features.encode(examples.features), normalize=True, seed=self._config.seed)
+        encoded = features.encode(examples.features)
+        front = fit_front(features.blocks, encoded, normalization="quantile", seed=self._config.seed)
         used = features.raw_schema.names
         setup = Setup(
             estimator=type(self).__name__,

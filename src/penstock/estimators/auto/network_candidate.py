@@ -65,7 +65,7 @@ class NetworkCandidate:
         order = rows.examples.batching.order(len(kept), seed=rows.seed + fold)
         recipe = recipe_for(len(kept), order.batch_size)
         compiled = design.compiled(setup, recipe.rate)
-        state = design.initial_state(setup, compiled, None)
+        state = design.initial_state(setup, compiled, None, training)
         step_s = self._step_s(compiled, state, training, order, design.hyperparameters(recipe), clock)
         once_s = time.monotonic() - began if is_first else 0.0
         # Compiled once for all folds: the first is not made shorter for it.
