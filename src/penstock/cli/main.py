@@ -34,7 +34,8 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
+            own = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+            formatter.write_dl([*((name, text) for name, (_, text) in self._lazy.items()), *own])
 
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -54,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "monitor": ("penstock.cli.monitor:monitor", "How far callers' values have drifted from the training data."),
     "traffic": ("penstock.cli.traffic:traffic", "Split a model's requests between versions, or mirror them to one."),
     "predict": ("penstock.cli.predict:predict", "Ask a prediction service."),
+    "explain": ("penstock.cli.explain:explain", "Which columns a prediction comes from."),
     "tensorboard": ("penstock.cli.tensorboard:tensorboard", "Look at a training in TensorBoard."),
 }
 

@@ -99,6 +99,26 @@ class Client:
             raise ServiceError(f"{self.url} answered {_shown(answer)}; expected {len(rows)} predictions", status=200)
         return predictions
 
+    def explain(
+        self, model: str, instances: Instances, *, version: str | int | None = None, paths: int | None = None
+    ) -> list[Any]:
+        """One explanation for each row, in order: attributions by column, baseline and example score.
+
+        paths: random orders of the columns that are tried for each row, where the model is not explained exactly; None
+        for the server's default. Otherwise as `predict`.
+        """
+        rows = rows_of(instances)
+        if not rows:
+            return []
+        request: dict[str, Any] = {"instances": rows}
+        if paths is not None:
+            request["parameters"] = {"num_paths": paths}
+        answer = self._call("POST", f"{_path_of(model, version)}:explain", msgspec.json.encode(request))
+        try:
+            return [explanation["attributions_by_label"][0] for explanation in answer["explanations"]]
+        except (KeyError, TypeError, IndexError) as error:
+            raise ServiceError(f"{self.url} answered {_shown(answer)}; expected explanations") from error
+
     def status(self, model: str, *, version: str | int | None = None) -> list[VersionStatus]:
         """The versions of a model that the server knows, or the one asked for."""
         answer = self._call("GET", _path_of(model, version))

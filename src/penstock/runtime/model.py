@@ -16,7 +16,7 @@ from penstock.data.columns import ColumnBatch, missing_value
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import BundleError
 from penstock.runtime.instances import InstanceDecoder
-from penstock.runtime.packing import pack_graph
+from penstock.runtime.packing import pack_graph, tap_graph
 from penstock.runtime.rows import Row, RowReader
 from penstock.store import blobs
 
@@ -28,7 +28,9 @@ __all__ = [
     "LoadedModel",
     "RowTransform",
     "load_model",
+    "load_tapped",
     "read_file",
+    "read_samples",
 ]
 
 GRAPH_NAME = "model.onnx"
@@ -77,7 +79,9 @@ class LoadedModel:
         recipe: RowTransform | None = None,
         samples: Sequence[dict[str, Any]] = (),
         threads: int = 1,
+        taps: tuple[str, ...] = (),
     ) -> None:
+        """taps: outputs of the graph that are not the signature's, to be answered as well."""
         self.uri = uri
         self.manifest = manifest
         self.decoder = InstanceDecoder(manifest.signature)
@@ -88,7 +92,7 @@ class LoadedModel:
         self._packs = [(pack.tensor, pack.names, _dtype(uri, pack.tensor, pack.elem_type)) for pack in packed.packs]
         self._single = [(item.name, item.rank, _dtype(uri, item.name, item.elem_type)) for item in packed.single]
         self._session = _session(uri, packed.model, threads)
-        self.output_names = tuple(output.name for output in manifest.signature.outputs)
+        self.output_names = (*(output.name for output in manifest.signature.outputs), *taps)
         declared = {output.name for output in self._session.get_outputs()}
         for name in self.output_names:
             if name not in declared:
@@ -183,6 +187,27 @@ def load_model(uri: str, *, threads: int = 1) -> LoadedModel:
     return LoadedModel(uri, manifest, graph=graph, recipe=recipe, samples=samples, threads=threads)
 
 
+def load_tapped(uri: str, operator: str) -> tuple[LoadedModel, str] | None:
+    """The model, which answers besides its outputs what goes into its only node of this operator, and that one's name.
+
+    None where there is no such node, or several. Raises as `load_model`.
+    """
+    manifest = read_manifest(uri)
+    tapped = tap_graph(read_file(uri, manifest, GRAPH_NAME), operator)
+    if tapped is None:
+        return None
+    graph, name = tapped
+    recipe = None
+    if RECIPE_NAME in manifest.files:
+        recipe = _recipe(uri, manifest, read_file(uri, manifest, RECIPE_NAME))
+    return LoadedModel(uri, manifest, graph=graph, recipe=recipe, taps=(name,)), name
+
+
+def read_samples(uri: str, manifest: Manifest, *, limit: int) -> list[dict[str, Any]]:
+    """The first real rows that the bundle keeps, at most so many. Raises BundleError."""
+    return _samples(uri, manifest, limit=limit)
+
+
 def read_file(uri: str, manifest: Manifest, name: str) -> bytes:
     """A file of a bundle, checked against its digest. Raises BundleError when it is not listed or was altered."""
     if name not in manifest.files:
@@ -212,10 +237,10 @@ def _recipe(uri: str, manifest: Manifest, content: bytes) -> RowTransform:
     return program
 
 
-def _samples(uri: str, manifest: Manifest) -> list[dict[str, Any]]:
+def _samples(uri: str, manifest: Manifest, *, limit: int = _SAMPLES) -> list[dict[str, Any]]:
     if SAMPLES_NAME not in manifest.files:
         return []
-    lines = read_file(uri, manifest, SAMPLES_NAME).splitlines()[:_SAMPLES]
+    lines = read_file(uri, manifest, SAMPLES_NAME).splitlines()[:limit]
     try:
         return [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
     except msgspec.MsgspecError as error:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from penstock.errors import BundleError
 
-__all__ = ["GraphInput", "Pack", "PackedGraph", "pack_graph"]
+__all__ = ["GraphInput", "Pack", "PackedGraph", "pack_graph", "tap_graph"]
 
 _MODEL_GRAPH, _MODEL_OPSETS = 7, 8
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT = 1, 5, 11
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _SPLIT_NEEDS_COUNT_SINCE = 18
 
 
@@ -77,6 +77,27 @@ def pack_graph(model: bytes, names: Sequence[str]) -> PackedGraph:
     if not packs:
         return PackedGraph(model, (), single)
     return PackedGraph(_rewrite(model, graph, packs, opset), packs, single)
+
+
+def tap_graph(model: bytes, operator: str) -> tuple[bytes, str] | None:
+    """The model with the first input of its only node of this operator as a further output, and that output's name.
+
+    None where there is no such node, or several. Raises BundleError when the bytes are not a model.
+    """
+    try:
+        graph, _ = _graph_and_opset(memoryview(model))
+        nodes = [node for node in _payloads(graph, _GRAPH_NODE) if _text(node, 4) == operator]
+        if len(nodes) != 1:
+            return None
+        name = bytes(_payloads(nodes[0], 1)[0])
+    except (IndexError, UnicodeDecodeError, ValueError) as error:
+        raise BundleError(f"model.onnx is not an ONNX model: {error}") from error
+    tapped = bytes(graph) + _field(_GRAPH_OUTPUT, _field(1, name))
+    rewritten = b"".join(
+        _field(_MODEL_GRAPH, tapped) if number == _MODEL_GRAPH else whole
+        for number, _, whole in _fields(memoryview(model))
+    )
+    return rewritten, name.decode()
 
 
 def _rewrite(model: bytes, graph: memoryview, packs: Sequence[Pack], opset: int) -> bytes:

@@ -1,4 +1,4 @@
-"""ML Engine's online prediction: `projects/P/models/M[/versions/V]:predict`, V a version's name.
+"""ML Engine's online prediction: `projects/P/models/M[/versions/V]:predict` and `:explain`, V a version's name.
 
 Outputs are always objects keyed by output name, and errors objects with code, message and status.
 """
@@ -9,6 +9,7 @@ import orjson
 
 from penstock.serving.answers import Answers
 from penstock.serving.exchange import JSON, Exchange
+from penstock.serving.explaining import Explaining
 from penstock.serving.lanes import Lane
 from penstock.serving.predicting import ask_to_predict, handler_of
 from penstock.serving.refusals import Code, Refusal
@@ -18,7 +19,8 @@ from penstock.serving.service import Service, Target
 __all__ = ["MLEngine"]
 
 _PATH = re.compile(
-    r"/v1/projects/(?P<project>[^/:]+)/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+))?:predict"
+    r"/v1/projects/(?P<project>[^/:]+)/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+))?"
+    r":(?P<verb>predict|explain)"
 )
 
 
@@ -27,8 +29,9 @@ class MLEngine:
 
     name = "ml_engine"
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, explaining: Explaining) -> None:
         self._service = service
+        self._explaining = explaining
 
     def owns(self, path: str) -> bool:
         return path.startswith("/v1/projects/")
@@ -43,7 +46,8 @@ class MLEngine:
         if found is None:
             raise Refusal(
                 Code.NOT_FOUND,
-                f"there is no {path} here; a prediction server answers projects/P/models/M[/versions/V]:predict",
+                f"there is no {path} here; a prediction server answers projects/P/models/M[/versions/V]:predict "
+                "and :explain",
             )
         if method != "POST":
             raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is asked with POST, not {method}")
@@ -51,6 +55,11 @@ class MLEngine:
         def predict(lane: Lane, exchange: Exchange) -> None:
             ask_to_predict(lane, exchange, self, rows=_respond)
 
+        def explain(lane: Lane, exchange: Exchange) -> None:
+            self._explaining.ask(lane, exchange, self)
+
+        if found["verb"] == "explain":
+            return handler_of(self._service, self, self._target(found), do=explain, mirrors=False)
         return handler_of(self._service, self, self._target(found), do=predict)
 
     def _target(self, path: re.Match[str]) -> Target:

@@ -1,7 +1,8 @@
 """TensorFlow Serving's REST API (`/v1/models/…`): predict in rows and columns, status, metadata.
 
 Where it differs from TensorFlow Serving: no version named means the default one, not the newest; `/labels/L` takes a
-version's name; null means missing, numbers in strings are numbers, and unknown columns are refused in both forms.
+version's name; null means missing, numbers in strings are numbers, unknown columns are refused in both forms. It has
+`:explain` too, which answers as ML Engine's.
 """
 
 import re
@@ -14,6 +15,7 @@ from penstock.serving.answers import Answers
 from penstock.serving.catalog import ServedModel, ServedVersion
 from penstock.serving.examples import ask_examples
 from penstock.serving.exchange import Exchange
+from penstock.serving.explaining import Explaining
 from penstock.serving.lanes import Lane
 from penstock.serving.predicting import SIGNATURE_NAME, OnVersion, ask_to_predict, handler_of
 from penstock.serving.refusals import Code, Refusal
@@ -23,7 +25,7 @@ from penstock.serving.service import Service, Target
 __all__ = ["TensorFlowServing"]
 
 _TARGET = r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
-_POST_PATH = re.compile(_TARGET + r":(?P<verb>classify|regress|predict)", re.IGNORECASE)
+_POST_PATH = re.compile(_TARGET + r":(?P<verb>classify|regress|predict|explain)", re.IGNORECASE)
 _GET_PATH = re.compile(_TARGET + r"(?P<metadata>/metadata)?", re.IGNORECASE)
 _INPUT_DTYPES = {
     DataType.INTEGER: "DT_INT64",
@@ -41,8 +43,9 @@ class TensorFlowServing:
 
     name = "tensorflow_serving"
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, explaining: Explaining) -> None:
         self._service = service
+        self._explaining = explaining
 
     def owns(self, path: str) -> bool:
         return path[:4].lower() == "/v1/"
@@ -69,6 +72,11 @@ class TensorFlowServing:
         def classify_or_regress(lane: Lane, exchange: Exchange) -> None:
             ask_examples(lane, exchange, self, verb=verb)
 
+        def explain(lane: Lane, exchange: Exchange) -> None:
+            self._explaining.ask(lane, exchange, self)
+
+        if verb == "explain":
+            return handler_of(self._service, self, self._target(path), do=explain, mirrors=False)
         do = predict if verb == "predict" else classify_or_regress
         return handler_of(self._service, self, self._target(path), do=do)
 

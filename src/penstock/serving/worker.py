@@ -33,6 +33,7 @@ from penstock.serving.control import (
 from penstock.serving.cors import Cors
 from penstock.serving.documents import Documents
 from penstock.serving.exchange import Exchange
+from penstock.serving.explaining import Explaining
 from penstock.serving.gateway import Gateway
 from penstock.serving.health import Health
 from penstock.serving.hosts import Hosts
@@ -71,12 +72,13 @@ class Worker:
             ran=self._books.batch,
             compared=self._books.compared,
         )
+        self._explaining = Explaining(settings.limits)
         self._monitoring = Monitoring(self._service, want=self._want)
         cors = Cors(settings.cors_origins)
         protocols = (
             VertexContainer(self._service, predict_route=settings.predict_route, health_route=settings.health_route),
-            MLEngine(self._service),
-            TensorFlowServing(self._service),
+            MLEngine(self._service, self._explaining),
+            TensorFlowServing(self._service, self._explaining),
             OpenInference(self._service),
             MLflow(self._service),
             Documents(self._service, has_token=settings.grants is not None),
@@ -127,6 +129,7 @@ class Worker:
         self._loop.run(turn=self._turn, heartbeat=self._heartbeat)
         self._report()
         self._service.close()
+        self._explaining.close()
 
     def _admit(self, exchange: Exchange) -> Refusal | None:
         return self._hosts.admit(exchange) or self._access.admit(exchange)
