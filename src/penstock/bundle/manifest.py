@@ -23,6 +23,7 @@ class Task(StrEnum):
     REGRESSION = "regression"
     BINARY_CLASSIFICATION = "binary_classification"
     MULTICLASS_CLASSIFICATION = "multiclass_classification"
+    OTHER = "other"
 
 
 class OutputTensor(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +45,14 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
         missing.
     outputs: what a prediction holds.
     ignored: columns that may be sent and are not used: the label, and training columns the model leaves out.
+    positional: whether a row may also come as a list of its values in the order of `inputs`, as it goes into models
+        that were made for one packed input.
     """
 
     inputs: tuple[Column, ...]
     outputs: tuple[OutputTensor, ...]
     ignored: tuple[str, ...] = ()
+    positional: bool = False
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,9 @@ One array a column, all of one length (decision: types in the graph):
 | integer, float, boolean | float64              | NaN                |
 | string                  | object, holding str  | MISSING_STRING     |
 | timestamp               | int64, microseconds since 1970-01-01 UTC | MISSING_TIMESTAMP |
+| image                   | uint8, `[rows, height, width, 3]`        | none               |
+
+A column with a `shape` has an array `[rows, *shape]`, and no value of it counts as missing.
 """
 
 from collections.abc import Mapping
@@ -79,6 +82,8 @@ def missing_value(data_type: DataType) -> float | str | int:
 
 def is_missing(array: Array, data_type: DataType) -> NDArray[np.bool_]:
     """Which values are missing, `[rows]`."""
+    if array.ndim > 1:
+        return np.zeros(len(array), dtype=bool)
     match data_type:
         case DataType.STRING:
             return np.asarray(array == MISSING_STRING, dtype=bool)

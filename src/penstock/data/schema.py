@@ -39,6 +39,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     decimal: the decimal mark of numbers that come as text. groups: whether their digits stand in groups of three,
     parted by the other mark ("1,234.5", "1.234,5"). Numbers that come as numbers are not concerned.
     unit: unit of the values, for people ("dollars").
+    shape: of one value, where it is a tensor and no single number or text; None for a size that is free. A photo's is
+    (height, width, 3). fit: how photos are brought to that size, see `runtime.images`.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: bool = False
     unit: str | None = None
     description: str | None = None
+    shape: tuple[int | None, ...] = ()
+    fit: Literal["crop", "stretch"] = "crop"
 
 
 class Schema(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from penstock.bundle.manifest import Signature
 from penstock.data.columns import Array, ColumnBatch, dtype_of, is_missing
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import InstanceError, did_you_mean
+from penstock.runtime.tensors import TensorDecoder
 from penstock.runtime.values import MAX_EXACT_INTEGER, is_base64, shorten, value_reader
 
 __all__ = ["InstanceDecoder"]
@@ -32,7 +33,10 @@ class InstanceDecoder:
 
     def __init__(self, signature: Signature) -> None:
         self.schema = Schema(signature.inputs)
-        self._columns = [_ColumnDecoder(column) for column in signature.inputs]
+        self._columns = [
+            TensorDecoder(column) if column.shape else _ColumnDecoder(column) for column in signature.inputs
+        ]
+        self._is_positional = signature.positional
         self._names = self.schema.names
         self._name_set = frozenset(self._names)
         self._required = frozenset(column.name for column in signature.inputs if not column.nullable)
@@ -40,13 +44,16 @@ class InstanceDecoder:
         self._vectors = {key: parts for key, parts in vectors_of(signature).items() if key not in self._accepted}
 
     def rows(self, instances: Sequence[object]) -> ColumnBatch:
-        """Row form: an object a row; a bare value a row where the model takes one column.
+        """Row form: an object a row; a bare value a row where the model takes one column; a list of the values in the
+        columns' order where the signature is positional.
 
         Raises InstanceError naming the index of the instance and the column at fault.
         """
         if not instances:
             raise InstanceError("there are no instances; send at least one row")
         first = instances[0]
+        if self._is_positional and isinstance(first, list) and len(self._names) > 1:
+            return self._listed_rows(instances)
         if not isinstance(first, dict) or is_base64(first):
             return self._bare_rows(instances)
         rows: list[Mapping[str, object]] = []
@@ -72,6 +79,8 @@ class InstanceDecoder:
         A NumPy array `[rows]` may stand for a list; in one, integers in a timestamp column are microseconds since
         1970-01-01 UTC. Raises InstanceError naming the column, and the index where one value is at fault.
         """
+        if self._is_positional and isinstance(inputs, list) and inputs and len(self._names) > 1:
+            return self._listed_rows(inputs)
         if not isinstance(inputs, dict) or is_base64(inputs):
             if len(self._names) != 1:
                 raise InstanceError(
@@ -80,6 +89,13 @@ class InstanceDecoder:
             inputs = {self._names[0]: inputs}
         if self._vectors and not self._vectors.keys().isdisjoint(inputs):
             inputs = self._spread_columns(inputs)
+        for column in self.schema:
+            given = inputs.get(column.name)
+            if isinstance(given, np.ndarray) and given.ndim > 1 and not column.shape:
+                raise InstanceError(
+                    f"input {column.name!r} has the shape {list(given.shape)}; expected [rows] or [rows, 1]",
+                    column=column.name,
+                )
         self._check_names(inputs, "'inputs'", index=None)
         values = {name: value if isinstance(value, list | np.ndarray) else [value] for name, value in inputs.items()}
         lengths = {name: len(values[name]) for name in self._names if name in values}
@@ -134,6 +150,16 @@ class InstanceDecoder:
             wide = [self._spread({key: row}, index) for index, row in enumerate(rows if isinstance(rows, list) else [])]
             flat.update({part: [row[part] for row in wide] for part in self._vectors[key]})
         return flat
+
+    def _listed_rows(self, instances: Sequence[object]) -> ColumnBatch:
+        width = len(self._names)
+        for index, instance in enumerate(instances):
+            if not isinstance(instance, list) or len(instance) != width:
+                found = f"has {len(instance)} values" if isinstance(instance, list) else f"is {shorten(instance)}"
+                raise InstanceError(
+                    f"instance {index} {found}; expected a list of {width} values, for {self._known}", index=index
+                )
+        return self._batch([list(values) for values in zip(*instances, strict=True)])  # type: ignore[arg-type]
 
     def _check_names(self, row: Mapping[str, object], what: str, *, index: int | None) -> None:
         """Refuses a row without a required column, or with one that nobody knows."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from penstock.bundle.folder import read_manifest
 from penstock.bundle.manifest import Manifest
-from penstock.data.columns import ColumnBatch, missing_value
+from penstock.data.columns import ColumnBatch, dtype_of, missing_value
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import BundleError
 from penstock.runtime.instances import InstanceDecoder
@@ -43,10 +43,12 @@ _SAMPLES = 3
 _ELEMENT_DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.float32),
     2: np.dtype(np.uint8),
+    3: np.dtype(np.int8),
     6: np.dtype(np.int32),
     7: np.dtype(np.int64),
     8: np.dtype(object),
     9: np.dtype(np.bool_),
+    10: np.dtype(np.float16),
     11: np.dtype(np.float64),
 }
 
@@ -274,6 +276,9 @@ def _dtype(uri: str, name: str, elem_type: int) -> np.dtype[Any]:
 
 def _neutral(column: Column) -> NDArray[Any]:
     """One value that any model takes: missing where that is allowed, else zero or the empty string."""
+    if column.shape:
+        sizes = (1, *(1 if size is None else size for size in column.shape))
+        return np.full(sizes, "" if column.type is DataType.STRING else 0, dtype=dtype_of(column.type))
     if column.nullable:
         value = missing_value(column.type)
     else:

@@ -45,8 +45,8 @@ class RowReader:
 
     def __init__(self, signature: Signature) -> None:
         self.schema = Schema(signature.inputs)
-        numbers = [column for column in signature.inputs if column.type in _NUMBERS]
-        strings = [column for column in signature.inputs if column.type is DataType.STRING]
+        numbers = [column for column in signature.inputs if column.type in _NUMBERS and not column.shape]
+        strings = [column for column in signature.inputs if column.type is DataType.STRING and not column.shape]
         timestamps = [column for column in signature.inputs if column.type is DataType.TIMESTAMP]
         ordered = numbers + strings + timestamps
         named = [*(column.name for column in ordered), *signature.ignored]
@@ -63,6 +63,8 @@ class RowReader:
 
     def read(self, body: bytes) -> list[Row]:
         """The rows of a body, at least one. Raises NotPlain."""
+        if not self.readable:
+            raise NotPlain
         try:
             request = self._decode(body)
         except (msgspec.MsgspecError, ValueError, RecursionError):

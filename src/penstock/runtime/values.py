@@ -203,6 +203,8 @@ def _string(value: object) -> str:
             return _composed(base64.b64decode(value["b64"], validate=True).decode())
         except (binascii.Error, UnicodeDecodeError):
             raise ValueError("expected base64 of UTF-8 text under 'b64'") from None
+    if isinstance(value, bytes):
+        raise ValueError("expected text, and this is not UTF-8 text")
     raise ValueError("expected a string")
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import prod
 from typing import Any, NoReturn
 
 import grpc
@@ -22,7 +23,15 @@ from penstock.serving.predicting import OnVersion, handler_of
 from penstock.serving.refusals import Code, Refusal, refusal_of
 from penstock.serving.router import Handler
 from penstock.serving.service import Service
-from penstock.serving.wire_tensors import binary_form, datatype_of, input_datatype, read_binary, rows_of_shape
+from penstock.serving.wire_tensors import (
+    binary_form,
+    datatype_of,
+    input_datatype,
+    read_binary,
+    sizes_of_shape,
+    text_or_bytes,
+    wire_shape,
+)
 from penstock.version import __version__
 
 __all__ = ["GrpcServer"]
@@ -213,7 +222,7 @@ class GrpcServer:
             versions=[str(version.number) for version in model.versions] if model else [],
             platform="onnx_onnxv1",
             inputs=[
-                tensor(name=column.name, datatype=input_datatype(column.type), shape=[-1, 1])
+                tensor(name=column.name, datatype=input_datatype(column.type), shape=wire_shape(column))
                 for column in signature.inputs
             ],
             outputs=[
@@ -272,32 +281,31 @@ def _inputs(request: Any) -> dict[str, list[Any] | NDArray[Any]]:
         name = tensor.name
         if name in columns:
             raise InstanceError(f"input {name!r} is there twice", column=name)
-        rows = rows_of_shape(name, list(tensor.shape))
+        sizes = sizes_of_shape(name, list(tensor.shape))
         if raw:
             if tensor.HasField("contents"):
                 raise InstanceError(
                     f"input {name!r} has contents besides raw_input_contents; expected one", column=name
                 )
-            columns[name] = read_binary(name, tensor.datatype, rows, memoryview(raw[index]))
+            columns[name] = read_binary(name, tensor.datatype, sizes, memoryview(raw[index]))
         else:
-            columns[name] = _contents(name, tensor, rows)
+            columns[name] = _contents(name, tensor, sizes)
     return columns
 
 
-def _contents(name: str, tensor: Any, rows: int) -> list[Any] | NDArray[Any]:
+def _contents(name: str, tensor: Any, sizes: tuple[int, ...]) -> list[Any] | NDArray[Any]:
     if tensor.datatype not in _CONTENTS:
         raise InstanceError(
             f"input {name!r} has the datatype {tensor.datatype!r}; expected one of {', '.join(_CONTENTS)}", column=name
         )
     values = list(getattr(tensor.contents, _CONTENTS[tensor.datatype]))
-    if len(values) != rows:
-        raise InstanceError(f"input {name!r} has {len(values)} values; its shape says {rows}", column=name)
+    if len(values) != prod(sizes):
+        raise InstanceError(f"input {name!r} has {len(values)} values; its shape says {prod(sizes)}", column=name)
     if tensor.datatype != "BYTES":
-        return np.array(values)
-    try:
-        return [value.decode() for value in values]
-    except UnicodeDecodeError:
-        raise InstanceError(f"column {name!r} holds what is not UTF-8 text", column=name) from None
+        return np.array(values).reshape(sizes)
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = [text_or_bytes(value) for value in values]
+    return texts.reshape(sizes)
 
 
 def _server_metadata(*_: Any) -> Any:

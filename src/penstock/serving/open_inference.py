@@ -27,7 +27,8 @@ from penstock.serving.wire_tensors import (
     json_form,
     read_binary,
     read_json_data,
-    rows_of_shape,
+    sizes_of_shape,
+    wire_shape,
 )
 from penstock.version import __version__
 
@@ -82,7 +83,7 @@ class OpenInference:
             "versions": [str(version.number) for version in model.versions] if model else [],
             "platform": "onnx_onnxv1",
             "inputs": [
-                {"name": column.name, "datatype": input_datatype(column.type), "shape": [-1, 1]}
+                {"name": column.name, "datatype": input_datatype(column.type), "shape": wire_shape(column)}
                 for column in signature.inputs
             ],
             "outputs": [
@@ -152,11 +153,11 @@ def _inputs(request: dict[str, Any], binary: memoryview) -> dict[str, list[Any] 
         name = tensor["name"]
         if name in columns:
             raise InstanceError(f"input {name!r} is there twice", column=name)
-        rows = rows_of_shape(name, tensor.get("shape"))
+        sizes = sizes_of_shape(name, tensor.get("shape"))
         datatype = str(tensor.get("datatype"))
         size = _parameters(tensor).get("binary_data_size")
         if size is None:
-            columns[name] = read_json_data(name, datatype, rows, tensor.get("data"))
+            columns[name] = read_json_data(name, datatype, sizes, tensor.get("data"))
             continue
         if "data" in tensor:
             raise InstanceError(f"input {name!r} has both data and binary_data_size; expected one", column=name)
@@ -165,7 +166,7 @@ def _inputs(request: dict[str, Any], binary: memoryview) -> dict[str, list[Any] 
                 f"input {name!r} has the binary_data_size {shorten(size)}; {len(binary) - position} bytes are left",
                 column=name,
             )
-        columns[name] = read_binary(name, datatype, rows, binary[position : position + size])
+        columns[name] = read_binary(name, datatype, sizes, binary[position : position + size])
         position += size
     if position != len(binary):
         raise Refusal(Code.INVALID_ARGUMENT, f"{len(binary) - position} bytes are left over after the last input")

@@ -84,12 +84,29 @@ def _columns(manifest: Manifest) -> dict[str, Any]:
 def _value(column: Column) -> dict[str, Any]:
     kind = _JSON_TYPES[column.type]
     schema: dict[str, Any] = {"type": [kind, "null"] if column.nullable else kind}
+    if column.type is DataType.IMAGE:
+        return _photo(column)
+    for size in reversed(column.shape):
+        schema = {"type": "array", "items": schema}
+        if size is not None:
+            schema |= {"minItems": size, "maxItems": size}
     if column.type is DataType.TIMESTAMP:
         formats = [*column.formats, "ISO 8601"]
         schema["description"] = f"a timestamp: {' or '.join(formats)}; without an offset in {column.timezone}"
     if column.description or column.unit:
         schema["description"] = " in ".join(filter(None, (column.description or column.name, column.unit)))
     return schema
+
+
+def _photo(column: Column) -> dict[str, Any]:
+    height, width, _ = column.shape
+    told = column.description or "a photo"
+    return {
+        "type": "object",
+        "description": f"{told}: a JPEG, PNG or WebP file in base64; it is brought to {height} x {width} pixels",
+        "required": ["b64"],
+        "properties": {"b64": {"type": "string", "contentEncoding": "base64"}},
+    }
 
 
 def _predict(manifest: Manifest, samples: tuple[dict[str, Any], ...]) -> dict[str, Any]:
@@ -140,7 +157,12 @@ def _infer(manifest: Manifest, samples: tuple[dict[str, Any], ...]) -> dict[str,
         "required": ["name", "shape", "datatype", "data"],
         "properties": {
             "name": {"enum": [column.name for column in manifest.signature.inputs]},
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
+            "shape": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 0},
+                "minItems": 1,
+                "maxItems": 1 + max((len(column.shape) or 1 for column in manifest.signature.inputs), default=1),
+            },
             "datatype": {"enum": sorted({input_datatype(column.type) for column in manifest.signature.inputs})},
             "data": {"type": "array"},
         },

@@ -167,7 +167,10 @@ def _labelled(model: ServedModel, label: str) -> ServedVersion:
 
 def _metadata(lane: Lane) -> dict[str, object]:
     signature = lane.model.manifest.signature
-    inputs = {column.name: _tensor(column.name, _INPUT_DTYPES[column.type], (None,)) for column in signature.inputs}
+    inputs = {
+        column.name: _tensor(column.name, _INPUT_DTYPES[column.type], (None, *column.shape))
+        for column in signature.inputs
+    }
     outputs = {
         output.name: _tensor(output.name, _OUTPUT_DTYPES.get(output.dtype, f"DT_{output.dtype.upper()}"), output.shape)
         for output in signature.outputs

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.data.schema import DataType
+from penstock.data.schema import Column, DataType
 from penstock.errors import InstanceError
 from penstock.runtime.values import shorten
 from penstock.serving.answers import Answers
@@ -24,7 +24,9 @@ __all__ = [
     "json_form",
     "read_binary",
     "read_json_data",
-    "rows_of_shape",
+    "sizes_of_shape",
+    "text_or_bytes",
+    "wire_shape",
 ]
 
 _NUMPY: dict[str, str] = {
@@ -63,34 +65,50 @@ def datatype_of(dtype: str) -> str:
     return "BYTES" if dtype == "str" else _DATATYPES[np.dtype(dtype)]
 
 
-def rows_of_shape(name: str, shape: object) -> int:
-    """The rows of an input, which is `[rows]` or `[rows, 1]`. Raises InstanceError."""
-    if (
-        isinstance(shape, list)
-        and 1 <= len(shape) <= 2
-        and all(type(size) is int and size >= 0 for size in shape)
-        and shape[1:] in ([], [1])
-    ):
-        return int(shape[0])
+def wire_shape(column: Column) -> list[int]:
+    """The shape that metadata names for a column, the rows first."""
+    return [-1, *(-1 if size is None else size for size in column.shape or (1,))]
+
+
+def sizes_of_shape(name: str, shape: object) -> tuple[int, ...]:
+    """The sizes of an input: `(rows,)` also for `[rows, 1]`, and a tensor's after its rows. Raises InstanceError."""
+    if isinstance(shape, list) and shape and all(type(size) is int and size >= 0 for size in shape):
+        sizes = tuple(map(int, shape))
+        return sizes[:1] if sizes[1:] == (1,) else sizes
     raise InstanceError(f"input {name!r} has the shape {shorten(shape)}; expected [rows] or [rows, 1]", column=name)
 
 
-def read_json_data(name: str, datatype: str, rows: int, data: object) -> list[Any]:
-    """The values of `data`, nested or flat. Raises InstanceError when there are more or fewer than rows."""
+def read_json_data(name: str, datatype: str, sizes: tuple[int, ...], data: object) -> list[Any] | NDArray[Any]:
+    """The values of `data`, nested or flat. Raises InstanceError when there are more or fewer than the shape says."""
     if datatype not in _NUMPY and datatype != "BYTES":
         raise _unknown_datatype(name, datatype)
     if not isinstance(data, list):
         raise InstanceError(f"the data of input {name!r} is {shorten(data)}; expected a list", column=name)
-    values = list(chain.from_iterable(data)) if data and all(isinstance(item, list) for item in data) else data
+    values = data
+    for _ in range(max(1, len(sizes) - 1)):
+        if values and all(isinstance(item, list) for item in values):
+            values = list(chain.from_iterable(values))
+    rows = prod(sizes)
     if len(values) != rows:
         raise InstanceError(f"input {name!r} has {len(values)} values; its shape says {rows}", column=name)
-    return values
+    if len(sizes) == 1:
+        return values
+    array = np.empty(rows, dtype=object)
+    array[:] = values
+    try:
+        return array.reshape(sizes) if datatype == "BYTES" else array.astype(_NUMPY[datatype]).reshape(sizes)
+    except (TypeError, ValueError, OverflowError):
+        raise InstanceError(f"input {name!r} does not hold numbers of {datatype}", column=name) from None
 
 
-def read_binary(name: str, datatype: str, rows: int, data: memoryview) -> NDArray[Any]:
-    """The array in binary form, `[rows]`. Raises InstanceError when size, shape and datatype disagree."""
+def read_binary(name: str, datatype: str, sizes: tuple[int, ...], data: memoryview) -> NDArray[Any]:
+    """The array in binary form, of this shape. Raises InstanceError when size, shape and datatype disagree.
+
+    BYTES that are no UTF-8 text stay bytes: they may be a photo, and are refused where text is expected.
+    """
+    rows = prod(sizes)
     if datatype == "BYTES":
-        return _read_strings(name, rows, data)
+        return _read_strings(name, rows, data).reshape(sizes)
     if datatype not in _NUMPY:
         raise _unknown_datatype(name, datatype)
     dtype = np.dtype(_NUMPY[datatype])
@@ -99,7 +117,7 @@ def read_binary(name: str, datatype: str, rows: int, data: memoryview) -> NDArra
             f"input {name!r} has {len(data)} bytes; {rows} values of {datatype} are {rows * dtype.itemsize}",
             column=name,
         )
-    return np.frombuffer(data, dtype=dtype)
+    return np.frombuffer(data, dtype=dtype).reshape(sizes)
 
 
 def binary_form(array: NDArray[Any]) -> bytes:
@@ -128,15 +146,21 @@ def _read_strings(name: str, rows: int, data: memoryview) -> NDArray[Any]:
             value = data[position : position + length]
             if len(value) != length:
                 raise struct.error("the last one is cut off")
-            values[index] = str(value, "utf-8")
+            values[index] = text_or_bytes(value)
             position += length
     except struct.error as error:
         raise InstanceError(f"input {name!r} does not hold {rows} values of BYTES: {error}", column=name) from None
-    except UnicodeDecodeError:
-        raise InstanceError(f"instance {index}: column {name!r} is not UTF-8 text", index=index, column=name) from None
     if position != len(data):
         raise InstanceError(f"input {name!r} has {len(data) - position} bytes beyond its {rows} values", column=name)
     return values
+
+
+def text_or_bytes(value: bytes | memoryview) -> str | bytes:
+    """Text where it is UTF-8; bytes else, which may be a photo."""
+    try:
+        return str(value, "utf-8")
+    except UnicodeDecodeError:
+        return bytes(value)
 
 
 def _unknown_datatype(name: str, datatype: str) -> InstanceError:
