@@ -10,12 +10,14 @@ from penstock.version import __version__
 
 _PUBLIC_MODULES = ("client", "estimator", "feature_column", "serving_input")
 
-__all__ = ["__version__", "client", "estimator", "feature_column", "serving_input"]
+__all__ = ["__version__", "client", "estimator", "feature_column", "import_model", "serving_input"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC_MODULES:
         return import_module(f"penstock.{name}")
+    if name == "import_model":
+        return import_module("penstock.flows.import_model").import_model
     raise AttributeError(f"module 'penstock' has no attribute {name!r}")
 
 

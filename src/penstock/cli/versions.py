@@ -42,7 +42,7 @@ def model_option(command: Command) -> Command:
 @versions.command(short_help="Register a bundle as a version.")
 @click.argument("version")
 @model_option
-@click.option("--origin", metavar="URI", help="A bundle, or an exporter's folder: then its newest export.")
+@click.option("--origin", metavar="URI", help="A bundle, an exporter's folder, or a model to import.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings as YAML; flags win.")
 @click.option("--description", help="What is particular about the version.")
 @click.option("--labels", type=LABELS, help="Labels to find it by.")
@@ -228,8 +228,13 @@ def update(
 def _copy_progress(origin: str) -> "Generator[Progress | None]":
     """A bar on a terminal while a bundle is copied that takes more than a moment."""
     from penstock.bundle.folder import find_bundle
+    from penstock.flows.import_model import is_foreign
     from penstock.store import blobs
 
+    if is_foreign(origin):
+        echo_note(f"making a bundle of {origin}")
+        yield None
+        return
     total_bytes = sum(blobs.list_files(find_bundle(origin)).values())
     if total_bytes < _WORTH_A_BAR_BYTES or not sys.stderr.isatty():
         yield None

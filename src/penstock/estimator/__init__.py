@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from penstock.estimators.boosted_trees import BoostedTreesClassifier, BoostedTreesRegressor
     from penstock.estimators.dnn import DNNClassifier, DNNRegressor
     from penstock.estimators.estimator import Estimator
+    from penstock.estimators.image_classifier import ImageClassifier
     from penstock.estimators.keras_model import KerasClassifier, KerasRegressor
     from penstock.estimators.linear import LinearClassifier, LinearRegressor
     from penstock.estimators.real_mlp import RealMLPClassifier, RealMLPRegressor
@@ -37,6 +38,7 @@ __all__ = [
     "EvalSpec",
     "Exporter",
     "FinalExporter",
+    "ImageClassifier",
     "KerasClassifier",
     "KerasRegressor",
     "LatestExporter",
@@ -67,6 +69,7 @@ _HOMES = {
     "EvalSpec": "penstock.training.specs",
     "Exporter": "penstock.training.exporters",
     "FinalExporter": "penstock.training.exporters",
+    "ImageClassifier": "penstock.estimators.image_classifier",
     "KerasClassifier": "penstock.estimators.keras_model",
     "KerasRegressor": "penstock.estimators.keras_model",
     "LatestExporter": "penstock.training.exporters",

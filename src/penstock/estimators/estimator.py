@@ -28,7 +28,7 @@ from penstock.export.write import BundleFacts, write_bundle
 from penstock.features.column import FeatureColumn
 from penstock.store.blobs import replace_file
 
-__all__ = ["Estimator", "InputFn", "Visit"]
+__all__ = ["Estimator", "InputFn", "Visit", "free_timestamp", "refuse_hooks", "rows_of"]
 
 InputFn = Callable[[], Any]
 
@@ -178,7 +178,7 @@ class Estimator(ABC):
             if key not in answers:
                 close = did_you_mean(key, answers)
                 raise UsageError(f"predict_keys names {key!r}; this model answers {', '.join(answers)}{close}")
-        return _rows({key: answers[key] for key in keys}, single=yield_single_examples)
+        return rows_of({key: answers[key] for key in keys}, single=yield_single_examples)
 
     def export_saved_model(
         self,
@@ -216,7 +216,7 @@ class Estimator(ABC):
         )
         # Of several processes that train one model, the chief exports it; a worker's export is for its own eyes.
         base = f"{self.model_dir}/export" if self.is_worker else str(export_dir_base)
-        uri = _free_timestamp(base)
+        uri = free_timestamp(base)
         files: dict[str, bytes | Path] = dict(model.body.trainer_files())
         for name, path in (assets_extra or {}).items():
             files[name] = Path(path)
@@ -320,7 +320,7 @@ def refuse_hooks(hooks: Sequence[Any] | None, saving_listeners: Sequence[Any] | 
         )
 
 
-def _rows(answers: Mapping[str, NDArray[Any]], *, single: bool) -> Iterator[dict[str, Any]]:
+def rows_of(answers: Mapping[str, NDArray[Any]], *, single: bool) -> Iterator[dict[str, Any]]:
     if not single:
         yield dict(answers)
         return
@@ -337,7 +337,7 @@ def _step_of(checkpoint_path: str | None) -> int | None:
     return int(match[1])
 
 
-def _free_timestamp(base: str) -> str:
+def free_timestamp(base: str) -> str:
     """`base/TIMESTAMP` in seconds, as TensorFlow named exports; the next second where it is taken."""
     stamp = int(time.time())
     for _ in range(10):

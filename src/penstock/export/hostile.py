@@ -29,12 +29,15 @@ def hostile_rows(batch: ColumnBatch, *, seed: int = 0) -> ColumnBatch:
     mixed = batch.take(random.integers(0, batch.rows, 32))
     arrays: dict[str, NDArray[Any]] = {}
     for name, values in hostile.items():
-        chosen = random.random(mixed.rows) < 0.5
+        chosen = (random.random(mixed.rows) < 0.5).reshape(-1, *[1] * (values.ndim - 1))
         arrays[name] = np.where(chosen, values[random.integers(0, len(values), mixed.rows)], mixed[name])
     return concatenate([*batches, ColumnBatch(batch.schema, arrays)])
 
 
 def _hostile_values(column: Column, array: NDArray[Any]) -> NDArray[Any]:
+    if column.type is DataType.IMAGE:
+        noise = np.random.default_rng(0).integers(0, 256, array.shape[1:], dtype=np.uint8)
+        return np.stack([np.zeros_like(noise), np.full_like(noise, 255), noise, 255 - array[0]])
     match column.type:
         case DataType.STRING:
             longest = max((value for value in array.tolist() if value != MISSING_STRING), key=len, default="")

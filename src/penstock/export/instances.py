@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from penstock.data.columns import ColumnBatch, is_missing
 from penstock.data.schema import Column, DataType
+from penstock.runtime.images import photo_instance
 
 __all__ = ["composed", "instances_of", "sendable"]
 
@@ -38,6 +39,10 @@ def sendable(batch: ColumnBatch) -> NDArray[np.bool_]:
     result = np.ones(batch.rows, dtype=bool)
     for column in batch.schema:
         array = batch[column.name]
+        if column.shape:
+            if array.dtype.kind == "f":
+                result &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            continue
         missing = is_missing(array, column.type)
         if not column.nullable:
             result &= ~missing
@@ -59,6 +64,10 @@ def _is_text(value: str, column: Column) -> bool:
 
 
 def _values(column: Column, array: NDArray[Any]) -> list[Any]:
+    if column.type is DataType.IMAGE:
+        return [photo_instance(pixels) for pixels in array]
+    if column.shape:
+        return list(array.tolist())
     missing = is_missing(array, column.type).tolist()
     values = [None if gone else value for value, gone in zip(array.tolist(), missing, strict=True)]
     match column.type:

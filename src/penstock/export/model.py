@@ -49,7 +49,10 @@ def assemble(model: ServableModel) -> tuple[GraphBuilder, tuple[OutputTensor, ..
     Raises ExportError where a column has the name of an output: a graph cannot hold both.
     """
     graph = GraphBuilder()
-    inputs = {column.name: graph.input(column.name, column.type) for column in model.graph_inputs}
+    inputs = {
+        column.name: graph.input(column.name, column.type, (None, *(column.shape or (1,))))
+        for column in model.graph_inputs
+    }
     emitted = model.emit(graph, inputs)
     outputs = []
     for name, output in emitted.items():

@@ -166,6 +166,8 @@ def _refuse_first(
 
 
 def _shown(value: Any, rows: ColumnBatch, name: str) -> str:
+    if isinstance(value, np.ndarray):
+        return f"a tensor of {list(value.shape)}"
     missing = bool(is_missing(np.asarray([value], dtype=rows[name].dtype), rows.schema[name].type)[0])
     return "missing" if missing else repr(value.item() if hasattr(value, "item") else value)
 

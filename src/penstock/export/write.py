@@ -14,7 +14,7 @@ from penstock.bundle.folder import BundleWriter
 from penstock.bundle.manifest import FORMAT_VERSION, BundleKind, Label, Manifest, Signature, Task
 from penstock.data.columns import ColumnBatch
 from penstock.data.profile import TableProfile
-from penstock.data.schema import Column
+from penstock.data.schema import Column, DataType
 from penstock.errors import ExportError
 from penstock.export.instances import instances_of
 from penstock.export.model import ServableModel, assemble
@@ -29,6 +29,7 @@ PROFILE_NAME = "profile.json"
 SAMPLES_NAME = "samples.jsonl"
 
 _SAMPLES = 16
+_PHOTOS = 2
 _DISTRIBUTIONS = ("keras", "jax", "lightgbm", "numpy", "onnx", "onnxruntime", "tensorflow", "torch")
 
 
@@ -112,7 +113,8 @@ def write_bundle(
         writer.stage(manifest)
         report, rows = check_parity(model, load_model(str(writer.folder)), samples=samples, recipe=recipe, sent=sent)
         writer.write(PARITY_NAME, msgspec.json.format(msgspec.json.encode(report), indent=2))
-        lines = [msgspec.json.encode(instance) for instance in instances_of(rows.take(slice(0, _SAMPLES)))]
+        shown = _PHOTOS if any(column.type is DataType.IMAGE for column in inputs) else _SAMPLES
+        lines = [msgspec.json.encode(instance) for instance in instances_of(rows.take(slice(0, shown)))]
         writer.write(SAMPLES_NAME, b"\n".join(lines) + b"\n")
         return writer.publish(manifest)
 

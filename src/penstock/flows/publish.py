@@ -1,11 +1,13 @@
 """Registers a bundle as a version of a model."""
 
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from penstock.bundle.folder import bundle_digest, find_bundle
 from penstock.errors import AlreadyExistsError, NotFoundError
+from penstock.flows.import_model import import_file, is_foreign
 from penstock.registry.names import check_name
 from penstock.registry.records import Requested, Version
 from penstock.registry.registry import Registry, open_registry
@@ -49,16 +51,38 @@ def publish(
     configuration: Mapping[str, Any] | None = None,
     job: str | None = None,
     progress: blobs.Progress | None = None,
+    source_uri: str | None = None,
 ) -> Version:
     """Registers the bundle at `origin_uri`, or the newest in the folders right inside it, and returns its version.
 
+    A TensorFlow SavedModel's folder, and a model file that `import_file` takes, are made a bundle first.
+
     version_name: None for `v` and its number; then a bundle that the model has already is not registered twice, so that
         a run which was killed after registering can be repeated.
+    source_uri: what the bundle was made of, kept as the version's origin.
     set_default: make it the default also when it is not the model's first version.
     make_model: make the model when there is none of that name.
 
     Raises as `Registry.create_version` does.
     """
+    if is_foreign(origin_uri):
+        with tempfile.TemporaryDirectory(prefix="penstock-import-") as folder:
+            import_file(origin_uri, output=f"{folder}/bundle")
+            return publish(
+                f"{folder}/bundle",
+                model=model,
+                settings=settings,
+                version_name=version_name,
+                set_default=set_default,
+                make_model=make_model,
+                description=description,
+                labels=labels,
+                requested=requested,
+                configuration=configuration,
+                job=job,
+                progress=progress,
+                source_uri=origin_uri,
+            )
     uri = find_bundle(origin_uri)
     with open_registry(settings) as registry:
         if make_model:
@@ -75,6 +99,7 @@ def publish(
                 configuration=configuration,
                 job=job,
                 progress=progress,
+                source_uri=source_uri,
             )
         if set_default and not version.is_default:
             version = registry.set_default(model, version.number)

@@ -167,10 +167,12 @@ class Registry:
         configuration: Mapping[str, Any] | None = None,
         job: str | None = None,
         progress: blobs.Progress | None = None,
+        source_uri: str | None = None,
     ) -> Version:
         """Copies the bundle at `origin_uri`, checks its digests, and registers it. The first version becomes default.
 
-        name: None for `v` and its number. requested, configuration, job: see `Requested` and `Lineage`.
+        name: None for `v` and its number. source_uri: what the bundle was made of, kept as its origin.
+        requested, configuration, job: see `Requested` and `Lineage`.
         progress: told the size of every piece that was copied. Killed at any moment, it leaves no version, and files
         that the next change to the registry clears away.
 
@@ -182,11 +184,11 @@ class Registry:
             "description": description,
             "labels": check_labels(labels or {}),
             "requested": msgspec.to_builtins(requested or Requested()),
-            "origin_uri": blobs.absolute(origin_uri),
+            "origin_uri": blobs.absolute(source_uri or origin_uri),
         }
         read_manifest(origin_uri)  # what is no bundle is refused before anything is written down
         self._notes.sweep()
-        note = self._reserve(model, name, blobs.absolute(origin_uri))
+        note = self._reserve(model, name, values["origin_uri"])
         try:
             passed = self._notes.renewal(note, then=progress)
             target = bundle_uri_of(self._artifacts_uri, self.project, note.model, note.number)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from penstock.data.schema import Column
 
-__all__ = ["MOST_PIXELS", "Pixels", "decode_photo", "photo_bytes"]
+__all__ = ["MOST_PIXELS", "Pixels", "decode_photo", "photo_bytes", "photo_instance"]
 
 Pixels = NDArray[np.uint8]
 
@@ -61,11 +61,22 @@ def decode_photo(content: bytes, column: Column) -> Pixels:
         raise ValueError("expected a JPEG, PNG, WebP, GIF or BMP file; this is none") from None
     except (OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"the photo is damaged ({' '.join(str(error).split())})") from None
+    if image.size == (width, height):
+        return np.asarray(image, dtype=np.uint8)
     if column.fit == "crop":
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR, centering=(0.5, 0.5))
-    elif image.size != (width, height):
+    else:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8)
+
+
+def photo_instance(pixels: Pixels) -> dict[str, str]:
+    """Pixels `[height, width, 3]` as callers send them: a PNG file in base64, which unpacks to the same pixels."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return {"b64": base64.b64encode(content.getvalue()).decode()}
 
 
 def _as_rgb(image: Any) -> Any:

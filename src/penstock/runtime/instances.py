@@ -159,7 +159,7 @@ class InstanceDecoder:
                 raise InstanceError(
                     f"instance {index} {found}; expected a list of {width} values, for {self._known}", index=index
                 )
-        return self._batch([list(values) for values in zip(*instances, strict=True)])  # type: ignore[arg-type]
+        return self._batch([list(values) for values in zip(*instances, strict=True)])
 
     def _check_names(self, row: Mapping[str, object], what: str, *, index: int | None) -> None:
         """Refuses a row without a required column, or with one that nobody knows."""
