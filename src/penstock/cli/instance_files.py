@@ -1,10 +1,11 @@
 """Files of prediction instances, one a line: the flags that name them, and how they are read."""
 
+import base64
 import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,10 @@ import click
 
 from penstock.errors import DataError, NotFoundError, UsageError
 
-__all__ = ["InstanceFile", "instance_file_options", "read_instances"]
+__all__ = ["InstanceFile", "instance_file_options", "read_instances", "read_photos", "read_photos_or_instances"]
+
+_ROWS_AT_ONCE = 1_000
+_PHOTOS_AT_ONCE = 1
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,14 +35,22 @@ def instance_file_options(command: Command) -> Command:
 
 @dataclass(frozen=True)
 class InstanceFile:
-    """What a file holds. lines: the line on which each instance ends, counted from 1."""
+    """What a file holds, or several photos. lines: on which each instance ends, counted from 1; none of photos."""
 
     name: str
     instances: list[Any]
     lines: list[int]
+    photos: tuple[str, ...] = ()
+
+    @property
+    def at_once(self) -> int:
+        """How many to send together: photos are large."""
+        return _PHOTOS_AT_ONCE if self.photos else _ROWS_AT_ONCE
 
     def place(self, index: int) -> str:
         """Where an instance stands, for messages."""
+        if self.photos:
+            return self.photos[index]
         return f"{self.name} line {self.lines[index]}"
 
 
@@ -62,6 +74,31 @@ def read_instances(
     if not numbered:
         raise DataError(f"{name} holds no instances")
     return InstanceFile(name, [instance for _, instance in numbered], [line for line, _ in numbered])
+
+
+def read_photos_or_instances(
+    photos: Sequence[str], *, json_instances: Path | None, text_instances: Path | None, csv_instances: Path | None
+) -> InstanceFile:
+    """The photos that are named, or else the one file of instances. Raises as `read_instances` does."""
+    if not photos:
+        return read_instances(json_instances=json_instances, text_instances=text_instances, csv_instances=csv_instances)
+    if json_instances or text_instances or csv_instances:
+        raise UsageError("expected photos or a file of instances, not both")
+    return read_photos(photos)
+
+
+def read_photos(paths: Sequence[str]) -> InstanceFile:
+    """Files of photos as instances. Raises NotFoundError, and DataError naming one that cannot be read."""
+    instances = []
+    for path in paths:
+        try:
+            content = Path(path).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFoundError(f"there is no file {path}") from error
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        instances.append({"b64": base64.b64encode(content).decode()})
+    return InstanceFile("photos", instances, [], tuple(paths))
 
 
 def _read(path: Path) -> tuple[str, str]:

@@ -7,19 +7,18 @@ from typing import Any
 import click
 
 from penstock.cli.gcloud import gcloud_flags
-from penstock.cli.instance_files import instance_file_options, read_instances
+from penstock.cli.instance_files import instance_file_options, read_photos_or_instances
 from penstock.cli.output import echo_json, echo_table, format_option, settings_of
 from penstock.errors import DataError, InstanceError, ServiceError
 
 __all__ = ["predict"]
-
-_INSTANCES_PER_REQUEST = 1_000
 
 
 @click.command(short_help="Ask a prediction service.")
 @click.option("--model", required=True, metavar="M", help="The model to ask.")
 @click.option("--version", metavar="V", help="A version by name or number; default: the model's default version.")
 @instance_file_options
+@click.argument("photos", nargs=-1, metavar="[PHOTO]...")
 @click.option("--server", metavar="URL", help="The server to ask (PENSTOCK_SERVER_URL, default this machine's 8501).")
 @gcloud_flags
 @format_option
@@ -31,18 +30,24 @@ def predict(
     json_instances: Path | None,
     text_instances: Path | None,
     csv_instances: Path | None,
+    photos: tuple[str, ...],
     server: str | None,
     output_format: str,
 ) -> None:
-    """Ask a running `penstock serve`. One instance a line; `-` reads from standard input."""
+    """Ask a running `penstock serve`. One instance a line; `-` reads from standard input.
+
+    A model of photos also takes photos themselves: penstock predict --model M a.jpg b.png
+    """
     from penstock.client.client import Client
 
     settings = settings_of(ctx)
-    file = read_instances(json_instances=json_instances, text_instances=text_instances, csv_instances=csv_instances)
+    file = read_photos_or_instances(
+        photos, json_instances=json_instances, text_instances=text_instances, csv_instances=csv_instances
+    )
     predictions: list[Any] = []
     with Client(server or settings.server_url, token=settings.token) as client:
-        for start in range(0, len(file.instances), _INSTANCES_PER_REQUEST):
-            some = file.instances[start : start + _INSTANCES_PER_REQUEST]
+        for start in range(0, len(file.instances), file.at_once):
+            some = file.instances[start : start + file.at_once]
             try:
                 predictions += client.predict(model, some, version=version)
             except (InstanceError, ServiceError) as error:

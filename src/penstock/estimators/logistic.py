@@ -11,9 +11,9 @@ __all__ = ["LogisticModel", "fit_logistic"]
 
 Floats = NDArray[np.float64]
 
-_DECAYS = tuple(10.0 ** (half / 2) for half in range(-8, 5))
+_DECAYS = tuple(10.0**power for power in range(-4, 3))
 _FOLDS = 5
-_ITERATIONS = 300
+_ITERATIONS = 200
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from penstock.estimators.run_config import RunConfig
 from penstock.flows.training_rows import with_prepared_rows
 from penstock.settings import Settings
 from penstock.store import blobs
-from penstock.training.experiment import Experiment
+from penstock.training.experiment import PHOTO_ESTIMATOR, Experiment
 from penstock.training.opening import OpenExperiment, OpenTables, open_experiment, open_tables
+from penstock.training.opening_photos import open_photos
 from penstock.version import __version__
 
 __all__ = ["Trained", "train_experiment"]
@@ -48,6 +49,8 @@ def train_experiment(
     note: told of what was detected and left out.
     Raises ConfigError for what the experiment gets wrong, DataError for the table, TrainingError for the training.
     """
+    if experiment.estimator.type == PHOTO_ESTIMATOR:
+        return _train_photos(experiment, settings=settings, model_dir=model_dir, note=note)
     experiment = with_prepared_rows(experiment, settings=settings, note=note)
     with open_tables(experiment, settings=settings) as tables:
         key = _key(experiment, tables)
@@ -101,11 +104,38 @@ def _train(opened: OpenExperiment, *, folder: str) -> str:
         )
 
 
+def _train_photos(
+    experiment: Experiment, *, settings: Settings, model_dir: str | None, note: Callable[[str], None]
+) -> Trained:
+    """`train_experiment` of photos."""
+    opened = open_photos(experiment)
+    key = _named_key(msgspec.structs.replace(experiment, tuning=None), [opened.digest])
+    folder = model_dir or str(settings.home / "projects" / settings.project / "experiments" / key)
+    finished = _finished(folder, key)
+    if finished is not None:
+        note(f"this experiment is trained already, on the same photos; delete {folder} to train it anew")
+        return finished
+    estimator = opened.make(model_dir=folder, config=RunConfig(tf_random_seed=experiment.training.seed))
+    note(f"{len(opened.training)} photos to train on, {len(opened.evaluation)} held out")
+    estimator.train(lambda: opened.training)
+    estimator.evaluate(lambda: opened.evaluation)
+    uri = estimator.export_saved_model(f"{folder}/export")
+    rows = len(opened.training) + len(opened.evaluation)
+    trained = Trained(uri=uri, model_dir=folder, manifest=read_manifest(uri), rows=rows)
+    blobs.write_bytes(folder, _FINISHED, msgspec.json.encode(_Finish(key=key, uri=uri, rows=rows)))
+    return trained
+
+
 def _key(experiment: Experiment, tables: OpenTables) -> str:
     """The same for the same experiment on the same data, so that a stopped training is found again."""
     trained = msgspec.structs.replace(experiment, tuning=None)  # how it is tuned changes nothing of one training
     recipe = travelling_recipe(experiment.data.source)
     steps = None if recipe is None else recipe.note.serving_program.to_json().decode()
-    content = json.dumps([__version__, msgspec.to_builtins(trained), steps, [table.digest() for table in tables.all]])
+    return _named_key(trained, [steps, [table.digest() for table in tables.all]])
+
+
+def _named_key(experiment: Experiment, more: list[object]) -> str:
+    """The label, and a digest of what the experiment says and of what it reads."""
+    content = json.dumps([__version__, msgspec.to_builtins(experiment), *more])
     label = "".join(c if c.isalnum() and c.isascii() else "_" for c in experiment.label.name)[:40]
     return f"{label}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"

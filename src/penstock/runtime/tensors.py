@@ -45,7 +45,7 @@ class TensorDecoder:
             try:
                 return decode_photo(photo_bytes(value), self._column)
             except ValueError as error:
-                raise self._refusal(index, f"is {shorten(value)}; {error}") from None
+                raise self._refusal(index, f"holds no photo: {error}") from None
         array = self._texts(index, value) if self._column.type is DataType.STRING else self._numbers(index, value)
         if not self._fits(array.shape):
             raise self._refusal(index, f"has the shape {list(array.shape)}; expected {self._told}")

@@ -27,9 +27,12 @@ ESTIMATORS: dict[str, str] = {
 
 def estimator_class(name: str) -> type[Estimator]:
     """The estimator of that name. Raises ConfigError with the names there are."""
+    if name == "ImageClassifier":
+        raise ConfigError("estimator ImageClassifier reads photos and no table; train it with penstock train")
     if name not in ESTIMATORS:
         raise ConfigError(
-            f"there is no estimator {name!r}; there is {', '.join(ESTIMATORS)}{did_you_mean(name, ESTIMATORS)}"
+            f"there is no estimator {name!r}; there is {', '.join(ESTIMATORS)}, ImageClassifier"
+            f"{did_you_mean(name, ESTIMATORS)}"
         )
     found: type[Estimator] = getattr(import_module(ESTIMATORS[name]), name)
     return found

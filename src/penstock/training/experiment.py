@@ -10,6 +10,7 @@ from penstock.errors import ConfigError, NotFoundError, StoreError, did_you_mean
 from penstock.store import blobs
 
 __all__ = [
+    "PHOTO_ESTIMATOR",
     "DataSection",
     "EstimatorSection",
     "Experiment",
@@ -19,6 +20,10 @@ __all__ = [
     "load_experiment",
     "parse_experiment",
 ]
+
+
+PHOTO_ESTIMATOR = "ImageClassifier"
+"""The estimator whose data are photos and no table."""
 
 
 class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +121,9 @@ def parse_experiment(text: str, *, name: str = "experiment", folder: str = "") -
         content["estimator"] = {"type": content["estimator"]}
     elif isinstance(content.get("estimator"), dict):
         content["estimator"] = _gather_parameters(content["estimator"])
+    if isinstance(content.get("estimator"), dict) and content["estimator"].get("type") == PHOTO_ESTIMATOR:
+        # Folders of photos have no column names: a photo is called by its folder.
+        content.setdefault("label", {"name": "class"})
     try:
         experiment = msgspec.convert(content, Experiment)
     except msgspec.ValidationError as error:
@@ -175,4 +183,11 @@ def _resolve_paths(experiment: Experiment, folder: str) -> Experiment:
         evaluation=evaluation,
         recipe=str(resolve(data.recipe)) if data.recipe else "",
     )
-    return msgspec.structs.replace(experiment, data=data)
+    experiment = msgspec.structs.replace(experiment, data=data)
+    backbone = experiment.estimator.parameters.get("backbone")
+    if isinstance(backbone, str) and blobs.is_local(folder) and (Path(folder) / backbone).exists():
+        # Else it is the name of a pack.
+        parameters = {**experiment.estimator.parameters, "backbone": str(Path(folder) / backbone)}
+        chosen = msgspec.structs.replace(experiment.estimator, parameters=parameters)
+        experiment = msgspec.structs.replace(experiment, estimator=chosen)
+    return experiment
