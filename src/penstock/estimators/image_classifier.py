@@ -143,7 +143,8 @@ class ImageClassifier:
         head = fit_classification_head(labels, label=photos.label, label_vocabulary=self._vocabulary)
         views = 1 + self._augmentation
         title = f"embedding {len(photos)} photos"
-        embeddings, groups, samples = [], [], []
+        embeddings, groups = [], []
+        samples: list[Pixels] = []
         with make_progress(title, show=self._config.show_progress, first=0, total=len(photos)) as progress:
             seen = 0
             for places, pixels in self._decoded(photos, margin=_MARGIN if views > 1 else 1.0):
