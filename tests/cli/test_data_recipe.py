@@ -2,12 +2,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from penstock.cli.main import penstock
-from penstock.errors import ConfigError, DataError
+from penstock.errors import ConfigError, DataError, UsageError
+from penstock.settings import Settings
 
 RECIPE = """
 source: rides.csv
@@ -94,6 +96,44 @@ def test_what_is_wrong_is_an_error_of_its_kind(recipe: Path) -> None:
     recipe.write_text("source: rides.csv\nsteps: [{sort: id}]")
     with pytest.raises(DataError, match="cannot run on the engine beam"):
         run("prepare", recipe, "--output", "out", "--engine", "beam")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--memory-limit", "lots"], "expected a size such as 1GB"),
+        (["--memory-limit", "100MB"], "preparing needs 300MB at least"),
+        (["--memory-limit", "1GB", "--engine", "beam"], "is up to its runner"),
+        (["--", "--runner=FlinkRunner"], "'--runner=FlinkRunner' is for Apache Beam; add --engine beam"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(recipe: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        run("prepare", recipe, "--output", "out", *arguments)
+
+
+def test_a_memory_limit_is_of_the_whole_process(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from penstock.data.recipe import duckdb_engine
+
+    seen = []
+    connect = duckdb_engine.connect
+
+    def watched(settings: Settings, **places: Any) -> Any:
+        seen.append(settings.memory_limit_mb)
+        return connect(settings, **places)
+
+    monkeypatch.setattr(duckdb_engine, "connect", watched)
+    run("prepare", recipe, "--output", "out", "--memory-limit", "1.5GB")
+    assert seen == [1_300]
+
+
+@pytest.mark.slow
+def test_beams_own_options_reach_beam(recipe: Path) -> None:
+    recipe.write_text(RECIPE)
+    done = run("prepare", recipe, "--output", "out", "--engine", "beam", "--", "--direct_num_workers=1")
+    assert "rows prepared" in done.output
+    with pytest.raises(DataError, match="Beam"):
+        run("prepare", recipe, "--output", "other", "--engine", "beam", "--", "--runner=NoSuchRunner")
 
 
 def test_a_file_name_is_never_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,15 @@ CASES = {
         .filter("n in [3, 4, 6, 10]"),
         [(3, 2.5, "A", False), (4, -4.0, "A", True), (6, 2.5, "B", False), (10, 2.5, "B", True)],
     ),
+    # Behind a split, statistics are of the first part: the rows 5, 6 and 9, which lie before 2024 or have no time.
+    "fill behind a split": Case(
+        SOURCE.split("time", by="t", parts={"train": 0.5, "test": 0.5}, at=["2024-01-01"])
+        .fill({"x": {"statistic": "mean"}, "s_zone": {"statistic": "mode"}})
+        .clip({"n": {"quantiles": [0, 1]}})
+        .select("n", "x", "s_zone")
+        .filter("x == 3.25"),
+        [(5, 3.25, "A"), (9, 3.25, "B")],
+    ),
     "fill mean": Case(SOURCE.fill({"x": {"statistic": "mean"}})),
     "replace": Case(
         SOURCE.replace({"s_zone": {"A": "Alpha", "é": None}, "n": {1: 100, 2: None}, "x": {2.5: 0.5}})
@@ -327,7 +336,7 @@ def check(recipe: Recipe, tables: RecipeTables, engine: PrepareEngine) -> Checke
         recipe,
         source=tables.source.schema,
         tables=tables.schemas,
-        measure=lambda steps, statistics: engine.measure(tables, steps, statistics),
+        measure=lambda _, steps, statistics: engine.measure(tables, steps, statistics),
     )
 
 

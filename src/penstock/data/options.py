@@ -84,7 +84,8 @@ class RejectedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a pass over a table is. fraction: 0 to 1, None where it cannot be known."""
+    """How far a pass over a table is. fraction: 0 to 1, None where it cannot be known. rows: that it is over in all."""
 
     stage: str
     fraction: float | None
+    rows: int | None = None

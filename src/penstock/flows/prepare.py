@@ -24,7 +24,7 @@ from penstock.data.recipe.serving import ServingPlan, serving_plan
 from penstock.data.recipe.staging import Staging, open_staging
 from penstock.data.recipe.statistics import Statistic, Statistics
 from penstock.data.table import Table
-from penstock.errors import AlreadyExistsError, DataError, MissingExtraError
+from penstock.errors import AlreadyExistsError, DataError, MissingExtraError, UsageError
 from penstock.settings import Settings
 from penstock.version import __version__
 
@@ -79,6 +79,7 @@ def prepare(
     output: str,
     settings: Settings,
     engine: EngineName = "duckdb",
+    beam_options: Sequence[str] = (),
     overwrite: bool = False,
     watch: Watch = lambda _: None,
 ) -> Prepared:
@@ -86,13 +87,14 @@ def prepare(
 
     A run that ended early is gone on with: what it finished is not done again.
     output: a path or URI; a name that ends in .parquet or .csv is one file, any other a folder of them.
+    beam_options: Beam's own, such as `--runner=FlinkRunner`; for that engine only.
     overwrite: whether something else at `output` is replaced; what the same recipe made of the same data is kept.
     Raises as `check` does, AlreadyExistsError, PreconditionError while another process prepares the same output.
     """
-    runner = _engine(engine, settings)
+    runner = _engine(engine, settings, beam_options)
     _refuse_steps(recipe, runner)
     place = OutputPlace.of(output, recipe)
-    with open_tables(recipe, settings=settings) as tables:
+    with open_tables(recipe, settings=settings, watch=watch) as tables:
         if not _has_open_columns(recipe):
             # What does not fit shows before minutes of measuring.
             _checked(recipe, tables, None)
@@ -113,8 +115,10 @@ def prepare(
     return Prepared(uri=place.uri, rows=note.rows, note=note, was_done=False)
 
 
-def _engine(name: EngineName, settings: Settings) -> PrepareEngine:
+def _engine(name: EngineName, settings: Settings, beam_options: Sequence[str] = ()) -> PrepareEngine:
     if name == "duckdb":
+        if beam_options:
+            raise UsageError(f"{beam_options[0]!r} is for Apache Beam; add --engine beam")
         return DuckDBEngine(settings)
     # On import Beam warns of the Google Cloud packages that it does not find.
     logging.disable(logging.WARNING)
@@ -124,7 +128,7 @@ def _engine(name: EngineName, settings: Settings) -> PrepareEngine:
         raise MissingExtraError("beam", "running a recipe on Apache Beam") from error
     finally:
         logging.disable(logging.NOTSET)
-    return BeamEngine()
+    return BeamEngine(beam_options)
 
 
 def _refuse_steps(recipe: Recipe, engine: PrepareEngine) -> None:
@@ -151,7 +155,7 @@ def _checked(recipe: Recipe, tables: RecipeTables, measure: Measure | None) -> C
 
 
 def _measuring(tables: RecipeTables, engine: PrepareEngine) -> Measure:
-    def measure(steps: Sequence[CheckedStep], statistics: Sequence[Statistic]) -> Statistics:
+    def measure(_: int, steps: Sequence[CheckedStep], statistics: Sequence[Statistic]) -> Statistics:
         return engine.measure(tables, steps, statistics)
 
     return measure
@@ -160,13 +164,12 @@ def _measuring(tables: RecipeTables, engine: PrepareEngine) -> Measure:
 def _remembering(staging: Staging, measure: Measure, watch: Watch) -> Measure:
     """Measures what an earlier run did not."""
 
-    def remember(steps: Sequence[CheckedStep], statistics: Sequence[Statistic]) -> Statistics:
-        number = len(steps) + 1
+    def remember(number: int, steps: Sequence[CheckedStep], statistics: Sequence[Statistic]) -> Statistics:
         known = staging.statistics_of(number)
         if known is not None and all(statistic in known for statistic in statistics):
             return known
         watch(Progress(stage=f"measuring for step {number}", fraction=None))
-        found = measure(steps, statistics)
+        found = measure(number, steps, statistics)
         staging.keep_statistics(number, found)
         return found
 
@@ -188,7 +191,8 @@ def _write(
 
         def report(progress: Progress, number: int = number) -> None:
             share = progress.fraction
-            watch(Progress(stage=progress.stage, fraction=None if share is None else (number + share) / pieces))
+            done = None if share is None else (number + share) / pieces
+            watch(Progress(stage=progress.stage, fraction=done, rows=tables.source.count()))
 
         with staging.piece(number) as folder:
             target = Target(

@@ -77,3 +77,18 @@ def test_a_batch_is_never_written_to() -> None:
         evaluate(parse(function.example), batch)
     evaluate(parse("coalesce(x, 0)"), batch)
     np.testing.assert_array_equal(batch["x"], hostile_batch(60)["x"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hour(t, 'America/New_York')",
+        "truncate(t, 'day', 'Europe/Zurich')",
+        "string(t)",
+        "parse_date(format_date(t, '%Y-%m-%d %H:%M'), '%Y-%m-%d %H:%M', 'Europe/Zurich')",
+    ],
+)
+def test_a_row_alone_gets_what_it_gets_among_others(text: str) -> None:
+    rows = hostile_batch()
+    together = in_memory(text, rows)
+    assert [in_memory(text, rows.take(slice(i, i + 1)))[0] for i in range(rows.rows)] == together

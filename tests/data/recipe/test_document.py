@@ -109,6 +109,10 @@ def test_words_that_older_yaml_takes_for_booleans_are_texts() -> None:
         ("steps: [" * 500, "nested too deeply"),
         ("steps: [{fill: {a: 2020-99-99}}, {x", "is not YAML"),
         ("steps: [!!python/object/apply:os.system ['true']]", "is not YAML"),
+        (
+            "steps:\n  - derive: {far: if(km > 5, 1, 0)}\n",
+            "line 2, step 1: a comma in braces ends the value, here after 'if(km > 5'; put quotes around it",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_with_its_place(text: str, message: str) -> None:

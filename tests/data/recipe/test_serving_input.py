@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from penstock.data.columns import ColumnBatch
+from penstock.data.recipe.projection import Assignment, Projection, kept, with_columns
 from penstock.data.recipe.row_program import RowProgram
 from penstock.data.recipe.serving_input import program_of_function, program_of_section
 from penstock.data.schema import MISSING_STRING, Column, DataType, Schema
@@ -156,3 +157,19 @@ def test_python_conditions_on_placeholders_are_refused_with_a_way_out() -> None:
         return ServingInputReceiver({"RM": if_else(rooms > 3, rooms, 3)}, {"RM": rooms})
 
     assert one_row(program_of_function(mended, MODEL.select(("RM",))), RM=2.0) == {"RM": 3.0}
+
+
+def test_what_a_step_leaves_out_does_not_come_back() -> None:
+    schema = Schema((Column(name="a", type=DataType.FLOAT), Column(name="b", type=DataType.FLOAT)))
+    batch = ColumnBatch(schema, {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])})
+    only_b = Projection(kept(schema.select(("b",))))
+    program = RowProgram(schema, (only_b, with_columns(only_b.schema, {"a": "b * 2"}), only_b))
+    assert program.apply(batch).arrays.keys() == {"b"}
+    swapped = Projection(
+        (
+            Assignment(Column(name="a", type=DataType.FLOAT), "b"),
+            Assignment(Column(name="b", type=DataType.FLOAT), "a"),
+        )
+    )
+    turned = RowProgram(schema, (swapped,)).apply(batch)
+    assert (turned["a"].tolist(), turned["b"].tolist()) == ([3.0, 4.0], [1.0, 2.0])

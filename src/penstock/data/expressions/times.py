@@ -40,6 +40,10 @@ MONTHS = (
 _EPOCH = datetime(1970, 1, 1)
 _QUARTER_HOUR = 900_000_000
 _MARGIN = 2 * MICROSECONDS_A_DAY
+_FIRST, _LAST = EARLIEST + _MARGIN, LATEST - _MARGIN
+
+_FEW = 8
+"""Times that are shifted one by one: 2 µs each, against 60 µs for finding the distinct ones in an array."""
 """Kept from both ends of the calendar, so that a shifted time is still in it."""
 
 _DIRECTIVES = {
@@ -166,10 +170,22 @@ def to_utc(local: Array, zone: ZoneInfo) -> Array:
 
 
 def _shifted(times: Array, offset_of: Callable[[int], int]) -> Array:
-    quarters = np.clip(times, EARLIEST + _MARGIN, LATEST - _MARGIN) // _QUARTER_HOUR
+    if len(times) <= _FEW and (shifted := _shifted_one_by_one(times.tolist(), offset_of)) is not None:
+        return shifted
+    quarters = np.clip(times, _FIRST, _LAST) // _QUARTER_HOUR
     distinct, positions = np.unique(quarters, return_inverse=True)
     offsets = np.array([offset_of(quarter) for quarter in distinct.tolist()], dtype=np.int64)
     return np.where(times == MISSING_TIMESTAMP, MISSING_TIMESTAMP, times + offsets[positions])
+
+
+def _shifted_one_by_one(times: list[int], offset_of: Callable[[int], int]) -> Array | None:
+    """The same for a few times, where sorting them would take the most; None if one lies outside of the calendar."""
+    if any(not _FIRST <= time <= _LAST and time != MISSING_TIMESTAMP for time in times):
+        return None
+    return np.array(
+        [time if time == MISSING_TIMESTAMP else time + offset_of(time // _QUARTER_HOUR) for time in times],
+        dtype=np.int64,
+    )
 
 
 @lru_cache(maxsize=100_000)

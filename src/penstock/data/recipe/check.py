@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from penstock.data.recipe.recipe import Recipe
 from penstock.data.recipe.statistics import Statistic, Statistics
 from penstock.data.recipe.steps.base import Step
+from penstock.data.recipe.steps.split import measured_rows
 from penstock.data.schema import Column, Schema
 from penstock.errors import DataError, PenstockError
 
 __all__ = ["CheckedRecipe", "CheckedStep", "Measure", "check_recipe"]
 
-Measure = Callable[[Sequence["CheckedStep"], Sequence[Statistic]], Statistics]
-"""Finds statistics of the rows that come out of these steps."""
+Measure = Callable[[int, Sequence["CheckedStep"], Sequence[Statistic]], Statistics]
+"""Finds statistics for the step of that number, of the rows that come out of these steps."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,18 @@ def check_recipe(
         with _placed(place):
             wanted = step.statistics(schema)
             if wanted and measure is not None:
-                step = step.resolved(schema, measure(checked, wanted))
+                step = step.resolved(schema, measure(number, _measured(step, checked, schema), wanted))
             schema = _distinct(step.output(schema, tables))
         checked.append(CheckedStep(number, step, schema))
     _check_output(recipe, schema)
     resolved = replace(recipe, steps=tuple(item.step for item in checked))
     return CheckedRecipe(resolved, source, tables, tuple(checked))
+
+
+def _measured(step: Step, before: Sequence[CheckedStep], schema: Schema) -> Sequence[CheckedStep]:
+    """The steps behind which the statistics of a step are taken."""
+    chosen = measured_rows(step, [item.step for item in before], schema)
+    return before if chosen is None else (*before, CheckedStep(len(before) + 1, chosen, schema))
 
 
 @contextmanager

@@ -140,9 +140,17 @@ def _step(content: object, place: str) -> Step:
     try:
         return STEPS[step].read(value)
     except PenstockError as error:
-        raise ConfigError(f"{place}: {error}") from error
+        raise ConfigError(f"{place}: {_cut_at_comma(value) or error}") from error
     except (TypeError, AttributeError) as error:
         raise ConfigError(f"{place}: {value!r} is not what step {step!r} takes") from error
+
+
+def _cut_at_comma(value: object) -> str | None:
+    """What to say of `{far: if(km > 5, 1, 0)}`, which is three names to YAML; None for anything else."""
+    for name, text in value.items() if isinstance(value, dict) else ():
+        if isinstance(text, str) and text.count("(") > text.count(")"):
+            return f'a comma in braces ends the value, here after {text!r}; put quotes around it: {name}: "{text}, …)"'
+    return None
 
 
 def _step_lines(root: yaml.Node) -> list[int]:

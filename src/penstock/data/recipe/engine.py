@@ -82,17 +82,17 @@ class PrepareEngine(Protocol):
 
 
 @contextmanager
-def open_tables(recipe: Recipe, *, settings: Settings) -> Iterator[RecipeTables]:
+def open_tables(recipe: Recipe, *, settings: Settings, watch: Watch | None = None) -> Iterator[RecipeTables]:
     """The tables that a recipe reads. Raises ConfigError if it names no source, and what `open_table` raises."""
     if recipe.source is None:
         raise ConfigError("the recipe names no source; add 'source: FILE', or give the file on the command line")
     opened: dict[str, Table] = {}
-    source = _opened(recipe.source, recipe.read, settings, "the source")
+    source = _opened(recipe.source, recipe.read, settings, "the source", watch)
     try:
         for name in sources_of(recipe):
             known = recipe.tables.get(name)
             read = {} if known is None else known.read
-            opened[name] = _opened(name if known is None else known.source, read, settings, f"table {name!r}")
+            opened[name] = _opened(name if known is None else known.source, read, settings, f"table {name!r}", watch)
         yield RecipeTables(source, opened)
     finally:
         for table in (source, *opened.values()):
@@ -105,5 +105,12 @@ def sources_of(recipe: Recipe) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for step in recipe.steps for name in step.sources))
 
 
-def _opened(source: str | tuple[str, ...], read: Mapping[str, object], settings: Settings, place: str) -> Table:
-    return open_table(source, settings=settings, options=read_options(read, place=place))
+def _opened(
+    source: str | tuple[str, ...], read: Mapping[str, object], settings: Settings, place: str, watch: Watch | None
+) -> Table:
+    def report(progress: Progress) -> None:
+        if watch is not None:
+            watch(Progress(stage=f"opening {place}", fraction=progress.fraction))
+
+    options = read_options(read, place=place)
+    return open_table(source, settings=settings, options=options, progress=None if watch is None else report)

@@ -104,7 +104,10 @@ class BeamEngine:
         return [line for text in texts for line in text.split("\n") if line]
 
     def _run(self, build: Callable[[Any], None]) -> Any:
-        pipeline = beam.Pipeline(options=PipelineOptions(self._options))
+        try:
+            pipeline = beam.Pipeline(options=PipelineOptions(self._options))
+        except ValueError as error:
+            raise DataError(f"Beam does not take the options {' '.join(self._options)}: {error}") from error
         build(pipeline)
         try:
             result = pipeline.run()

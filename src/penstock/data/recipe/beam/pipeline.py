@@ -11,6 +11,7 @@ from penstock.data.recipe.beam.steps import applied
 from penstock.data.recipe.row_program import RowProgram
 from penstock.data.recipe.statistics import Statistics
 from penstock.data.recipe.steps.base import Step
+from penstock.data.recipe.steps.split import measured_rows
 from penstock.data.schema import Schema
 
 __all__ = ["after_steps"]
@@ -18,15 +19,19 @@ __all__ = ["after_steps"]
 
 def after_steps(rows: Batched, steps: Sequence[Step], tables: Mapping[str, Batched]) -> Batched:
     """The rows after all steps. A step that needs statistics gets them from the rows in the same pipeline."""
+    done: list[Step] = []
     for number, step in enumerate(steps, start=1):
         label = f"step {number} {step.step}"
         if statistics := step.statistics(rows.schema):
-            found = measured(rows, statistics, label=f"{label}: measure")
+            chosen = measured_rows(step, done, rows.schema)
+            some = rows if chosen is None else applied(chosen, rows, tables, label=f"{label}: training rows")
+            found = measured(some, statistics, label=f"{label}: measure")
             after = step.output(rows.schema, {})
             batches = rows.batches | label >> beam.ParDo(_Resolved(step, rows.schema), beam.pvalue.AsSingleton(found))
             rows = Batched(after, batches=batches, label=label)
         else:
             rows = applied(step, rows, tables, label=label)
+        done.append(step)
     return rows
 
 

@@ -1,6 +1,6 @@
 """The step that parts rows into train, validation and test: split."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import msgspec
@@ -9,11 +9,11 @@ from penstock.data.expressions.symbols import Symbol, call, column
 from penstock.data.recipe.projection import Projection, with_columns
 from penstock.data.recipe.statistics import Statistic, Statistics
 from penstock.data.recipe.steps.base import Step, known_names, listed, new_names, time_text, typed_column
-from penstock.data.recipe.steps.rows import row_hash
+from penstock.data.recipe.steps.rows import Filter, row_hash
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import ConfigError
 
-__all__ = ["Split"]
+__all__ = ["Split", "measured_rows"]
 
 _SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
@@ -120,3 +120,15 @@ class Split(Step, frozen=True, kw_only=True):
             symbol = call("if", condition, name, symbol)
         assert isinstance(symbol, Symbol)
         return with_columns(schema, {self.column: symbol.expression})
+
+
+def measured_rows(step: Step, before: Iterable[Step], schema: Schema) -> Filter | None:
+    """Which of the rows that reach a step its statistics are of: behind a split those of its first part, the training
+    rows, so that the others tell a model nothing; None for all.
+
+    schema: the columns that the step gets; a split whose column is no longer among them counts for nothing.
+    """
+    split = next((one for one in reversed(list(before)) if isinstance(one, Split)), None)
+    if split is None or split.column not in schema or isinstance(step, Split):
+        return None
+    return Filter(condition=str((column(split.column) == next(iter(split.parts))).expression))
