@@ -113,16 +113,15 @@ def test_options_that_do_not_go_together_are_refused(recipe: Path, arguments: li
 
 
 def test_a_memory_limit_is_of_the_whole_process(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from penstock.data.recipe import duckdb_engine
+    from penstock.data.engine import connect
 
     seen = []
-    connect = duckdb_engine.connect
 
     def watched(settings: Settings, **places: Any) -> Any:
         seen.append(settings.memory_limit_mb)
         return connect(settings, **places)
 
-    monkeypatch.setattr(duckdb_engine, "connect", watched)
+    monkeypatch.setattr("penstock.data.recipe.duckdb_engine.connect", watched)
     run("prepare", recipe, "--output", "out", "--memory-limit", "1.5GB")
     assert seen == [1_300]
 

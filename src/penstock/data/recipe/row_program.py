@@ -33,8 +33,8 @@ class RowProgram:
         self.output_schema = self.stages[-1].schema if self.stages else input_schema
         self.keeps_rows = all(stage.keep is None for stage in self.stages)
         schemas = [input_schema, *(stage.schema for stage in self.stages)]
-        stages = [_Stage(stage, schema) for stage, schema in zip(self.stages, schemas[:-1], strict=True)]
-        self._stages = [stage for stage in stages if stage.changes]
+        ready = [_Stage(stage, schema) for stage, schema in zip(self.stages, schemas[:-1], strict=True)]
+        self._stages = [stage for stage in ready if stage.changes]
         self._inputs, self._outputs = self.input_schema.names, self.output_schema.names
 
     def apply(self, batch: ColumnBatch) -> ColumnBatch:

@@ -55,7 +55,8 @@ def _(step: Deduplicate, relation: Relation) -> Relation:
         chosen = ", ".join(relation.columns.values())
         return Relation(f"(SELECT DISTINCT {chosen} FROM {relation.sql})", relation.schema)
     alike = ", ".join(relation.column(name) for name in step.by)
-    place = f"row_number() OVER (PARTITION BY {alike} ORDER BY {ordering(relation, step.order)})"
+    order = ordering(relation, step.order, shared=step.by)
+    place = f"row_number() OVER (PARTITION BY {alike} ORDER BY {order})"
     return _kept(relation, f"QUALIFY {place} = 1")
 
 
@@ -179,8 +180,9 @@ def _(step: Window, relation: Relation) -> Relation:
     alike = ", ".join(rows.column(name) for name in step.by)
     partition = f"PARTITION BY {alike}" if alike else ""
     keys = _keys(rows, step.order)
-    # Ties are broken by the columns that were there, so that neighbours are always the same.
-    whole = f"{partition} ORDER BY {ordering(relation, step.order)}" if step.order else partition
+    # Ties are broken by the columns that were there, so that neighbours are always the same; but not by those that all
+    # rows of a partition share, which would only make the keys longer that are sorted.
+    whole = f"{partition} ORDER BY {ordering(relation, step.order, shared=step.by)}" if step.order else partition
     values = [rows.column(name) for name in relation.schema.names]
     for _, function, source, count in window.calls:
         value = rows.column(source) if source is not None else ""
@@ -259,9 +261,9 @@ def _fitting(value: str, kind: DataType) -> str:
             return value
 
 
-def ordering(relation: Relation, keys: tuple[OrderKey, ...]) -> str:
-    """ORDER BY these keys and then every other column: rows that still tie are equal."""
-    named = {key.column for key in keys}
+def ordering(relation: Relation, keys: tuple[OrderKey, ...], *, shared: tuple[str, ...] = ()) -> str:
+    """ORDER BY these keys and then every other column: rows that still tie are equal. shared: alike in all rows."""
+    named = {*shared, *(key.column for key in keys)}
     rest = [OrderKey(name) for name in relation.schema.names if name not in named]
     return _keys(relation, (*keys, *rest))
 
