@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import ConfigError
+from penstock.estimators.adjustment import AdjustmentOptions
+from penstock.estimators.calibration import Calibration
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
 from penstock.estimators.run_config import RunConfig
@@ -54,6 +56,7 @@ class BoostedTreesRegressor(TreesEstimator):
         huber_delta: float = 1.0,
         quantile: float = 0.5,
         early_stopping: bool | None = None,
+        intervals: float | None = None,
     ) -> None:
         if label_dimension != 1:
             raise ConfigError(f"label_dimension is {label_dimension}; boosted trees predict one number a row")
@@ -84,6 +87,7 @@ class BoostedTreesRegressor(TreesEstimator):
                 min_rows_per_leaf=min_rows_per_leaf,
                 feature_fraction=feature_fraction,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(intervals=intervals),
                 class_weight=None,
             ),
             params={"loss": loss, "huber_delta": huber_delta, "quantile": quantile},
@@ -115,6 +119,7 @@ class BoostedTreesClassifier(TreesEstimator):
         feature_fraction: float = 1.0,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
+        calibrate: Calibration | None = None,
     ) -> None:
         super().__init__(
             feature_columns=feature_columns,
@@ -137,6 +142,7 @@ class BoostedTreesClassifier(TreesEstimator):
                 min_rows_per_leaf=min_rows_per_leaf,
                 feature_fraction=feature_fraction,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(calibrate=calibrate),
                 class_weight=class_weight,
             ),
             params={

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock.estimators.activations import activation_name
+from penstock.estimators.adjustment import AdjustmentOptions
+from penstock.estimators.calibration import Calibration
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.network_estimator import NetworkEstimator
 from penstock.estimators.network_options import NetworkOptions
@@ -53,6 +55,7 @@ class DNNRegressor(NetworkEstimator):
         huber_delta: float = 1.0,
         quantile: float = 0.5,
         early_stopping: bool | None = None,
+        intervals: float | None = None,
     ) -> None:
         network = DNNNetwork(tuple(hidden_units), activation_name(activation_fn), dropout or 0.0, batch_norm)
         super().__init__(
@@ -72,6 +75,7 @@ class DNNRegressor(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(intervals=intervals),
                 warm_start_from=warm_start_from,
             ),
             params={
@@ -114,6 +118,7 @@ class DNNClassifier(NetworkEstimator):
         l2_regularization_strength: float = 0.0,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
+        calibrate: Calibration | None = None,
     ) -> None:
         network = DNNNetwork(tuple(hidden_units), activation_name(activation_fn), dropout or 0.0, batch_norm)
         super().__init__(
@@ -133,6 +138,7 @@ class DNNClassifier(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(calibrate=calibrate),
                 class_weight=class_weight,
                 warm_start_from=warm_start_from,
             ),

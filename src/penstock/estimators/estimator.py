@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,9 +19,11 @@ from penstock.data.recipe.serving_input import ServingInputReceiver
 from penstock.data.recipe.travel import TravellingRecipe
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import DataError, ExportError, NotFoundError, PreconditionError, UsageError, did_you_mean
+from penstock.estimators.adjustment import AdjustmentOptions, hold_back, load_adjustment, save_adjustment
 from penstock.estimators.examples import Examples, read_examples
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.model_folder import ModelFolder
+from penstock.estimators.regression_head import numeric_labels
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.serving_side import serving_side
 from penstock.estimators.setup import Setup, load_samples, load_setup
@@ -48,6 +51,7 @@ class Estimator(ABC):
 
     feature_columns: what the model reads; None chooses by the training data. model_dir: folder or URI of checkpoints,
     summaries and exports; None takes the one of `config`, or a temporary one. weight_column: a column of row weights.
+    adjustments: what is fitted to the trained model on rows held back from its training.
     """
 
     def __init__(
@@ -57,7 +61,10 @@ class Estimator(ABC):
         model_dir: str | Path | None,
         config: RunConfig | None,
         weight_column: Any = None,
+        adjustments: AdjustmentOptions | None = None,
     ) -> None:
+        self._adjustments = adjustments or AdjustmentOptions()
+        self._held_back: Examples | None = None
         self._config = config or RunConfig()
         chosen = model_dir or self._config.model_dir or tempfile.mkdtemp(prefix="penstock-")
         self._place = ModelFolder(chosen)
@@ -262,7 +269,36 @@ class Estimator(ABC):
         assert examples.labels is not None
         outputs = model.outputs(examples.features.select(model.features.raw_schema.names))
         metrics = model.head.evaluate(outputs, examples.labels, examples.weights)
+        if (intervals := model.adjustment.intervals) is not None:
+            labels = numeric_labels(examples.labels, model.head.label, model.head.outputs)
+            metrics |= intervals.metrics(model.answers(outputs), labels, examples.weights)
         return {**metrics, "global_step": model.step}
+
+    def hold_back(self, examples: Examples) -> Examples:
+        """The rows to train on: all but those held back where the trained model is to be adjusted on them."""
+        if not self._adjustments.params:
+            return examples
+        kept, self._held_back = hold_back(examples, seed=self._config.seed)
+        return kept
+
+    def adjusted(self, model: FittedModel) -> FittedModel:
+        """The model with what is fitted to it on the rows held back; after training, with what was kept then."""
+        if not self._adjustments.params:
+            return model
+        held = self._held_back
+        if held is None:
+            kept = load_adjustment(self._folder, model.step)
+            if kept is None:
+                raise PreconditionError(
+                    f"checkpoint {model.step} in {self.model_dir!r} has not been adjusted on rows held back; train on, "
+                    "or delete the folder"
+                )
+            return replace(model, adjustment=kept)
+        outputs = model.outputs(held.features.select(model.features.raw_schema.names))
+        adjustment = self._adjustments.fit(outputs, model.head, held)
+        if self._config.memory is None:
+            save_adjustment(self._folder, model.step, adjustment)
+        return replace(model, adjustment=adjustment)
 
     def write_evaluation(self, metrics: Mapping[str, float], *, name: str | None = None) -> None:
         """Keeps metrics for TensorBoard (folder `eval`, or `eval_NAME`) and, unnamed, for the next export."""

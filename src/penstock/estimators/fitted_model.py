@@ -1,7 +1,7 @@
 """A trained model: raw rows in, answers out, and the same as nodes of a graph."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from penstock.data.columns import ColumnBatch
 from penstock.data.schema import Column
+from penstock.estimators.adjustment import Adjustment
 from penstock.estimators.heads import Answers
 from penstock.estimators.setup import AnyHead
 from penstock.export.graph import GraphBuilder
@@ -34,27 +35,41 @@ class Body(Protocol):
 
 @dataclass(frozen=True)
 class FittedModel:
-    """Features, body and head at one step. weight_file: where it came from, for people."""
+    """Features, body and head at one step. adjustment: what was fitted to them afterwards."""
 
     features: FittedFeatures
     body: Body
     head: AnyHead
     step: int
     folder: Path | None = None
+    adjustment: Adjustment = field(default_factory=Adjustment)
 
     @property
     def graph_inputs(self) -> tuple[Column, ...]:
         return self.features.raw_schema.columns
 
     def outputs(self, batch: ColumnBatch) -> NDArray[np.float32]:
-        return self.body.outputs(self.features.encode(batch))
+        """What the head makes answers of: calibrated, where that was asked for."""
+        outputs = self.body.outputs(self.features.encode(batch))
+        calibrator = self.adjustment.calibrator
+        return outputs if calibrator is None else calibrator.apply(outputs)
+
+    def answers(self, outputs: NDArray[np.float32]) -> Answers:
+        """What a caller gets for `outputs`."""
+        answers = self.head.answers(outputs)
+        intervals = self.adjustment.intervals
+        return answers if intervals is None else intervals.apply(answers)
 
     def predict(self, batch: ColumnBatch) -> Answers:
-        return self.head.answers(self.outputs(batch))
+        return self.answers(self.outputs(batch))
 
     def emit(self, graph: GraphBuilder, inputs: Mapping[str, str]) -> dict[str, EmittedOutput]:
-        blocks = self.features.emit(graph, inputs)
-        return self.head.emit(graph, self.body.emit(graph, blocks))
+        outputs = self.body.emit(graph, self.features.emit(graph, inputs))
+        if self.adjustment.calibrator is not None:
+            outputs = self.adjustment.calibrator.emit(graph, outputs, width=self.head.outputs)
+        emitted = self.head.emit(graph, outputs)
+        intervals = self.adjustment.intervals
+        return emitted if intervals is None else intervals.emit(graph, emitted)
 
 
 def _proves_protocol(model: FittedModel) -> ServableModel:

@@ -9,7 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from penstock.errors import ConfigError
+from penstock.estimators.adjustment import AdjustmentOptions
 from penstock.estimators.backend import keras
+from penstock.estimators.calibration import Calibration
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.front import Front
 from penstock.estimators.network_estimator import NetworkEstimator
@@ -114,6 +116,7 @@ class KerasRegressor(NetworkEstimator):
         huber_delta: float = 1.0,
         quantile: float = 0.5,
         early_stopping: bool | None = None,
+        intervals: float | None = None,
     ) -> None:
         network = _network(model)
         super().__init__(
@@ -131,6 +134,7 @@ class KerasRegressor(NetworkEstimator):
                 learning_rate_schedule=learning_rate_schedule,
                 weight_decay=weight_decay,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(intervals=intervals),
             ),
             params={
                 "model": network.describe(),
@@ -165,6 +169,7 @@ class KerasClassifier(NetworkEstimator):
         weight_decay: float | None = None,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
+        calibrate: Calibration | None = None,
     ) -> None:
         network = _network(model)
         super().__init__(
@@ -183,6 +188,7 @@ class KerasClassifier(NetworkEstimator):
                 weight_decay=weight_decay,
                 class_weight=class_weight,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(calibrate=calibrate),
             ),
             params={
                 "model": network.describe(),

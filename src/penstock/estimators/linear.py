@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from penstock.estimators.adjustment import AdjustmentOptions
+from penstock.estimators.calibration import Calibration
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.network_estimator import NetworkEstimator
 from penstock.estimators.network_options import NetworkOptions
@@ -41,6 +43,7 @@ class LinearRegressor(NetworkEstimator):
         huber_delta: float = 1.0,
         quantile: float = 0.5,
         early_stopping: bool | None = None,
+        intervals: float | None = None,
     ) -> None:
         super().__init__(
             feature_columns=feature_columns,
@@ -59,6 +62,7 @@ class LinearRegressor(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(intervals=intervals),
                 warm_start_from=warm_start_from,
             ),
             params={
@@ -92,6 +96,7 @@ class LinearClassifier(NetworkEstimator):
         l2_regularization_strength: float = 0.0,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
+        calibrate: Calibration | None = None,
     ) -> None:
         super().__init__(
             feature_columns=feature_columns,
@@ -110,6 +115,7 @@ class LinearClassifier(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(calibrate=calibrate),
                 class_weight=class_weight,
                 warm_start_from=warm_start_from,
             ),

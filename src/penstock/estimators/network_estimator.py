@@ -71,6 +71,7 @@ class NetworkEstimator(Estimator):
             model_dir=self._ring.own_folder() or model_dir,
             config=config,
             weight_column=weight_column,
+            adjustments=options.adjustments,
         )
         self._fit_head = fit_head
         self._normalization = normalization
@@ -116,8 +117,11 @@ class NetworkEstimator(Estimator):
         every: int = 0,
         visit: Visit = lambda _model, _is_last: None,
     ) -> None:
+        most = steps if max_steps is None else max_steps
         if (memory := self._config.memory) is not None:
-            examples = training_examples(self, input_fn, None, steps if max_steps is None else max_steps)
+            examples = self.hold_back(
+                training_examples(self, input_fn, None, steps if max_steps is None else max_steps)
+            )
             key = ("setup", type(self).__name__, repr(self._preparation()))
             fitted = memory.recall(key, lambda: self._make_setup(examples))
             self._train(examples, fitted, None, steps=steps, max_steps=max_steps, every=every, visit=visit)
@@ -134,7 +138,7 @@ class NetworkEstimator(Estimator):
             if every and not self.is_worker:
                 visit(self.fitted_model(), True)
             return
-        examples = training_examples(self, input_fn, setup, steps if max_steps is None else max_steps)
+        examples = self.hold_back(training_examples(self, input_fn, setup, most))
         if setup is None:
             setup = self._fit_setup(examples)
         self._train(examples, setup, checkpoint, steps=steps, max_steps=max_steps, every=every, visit=visit)
@@ -303,7 +307,7 @@ class NetworkEstimator(Estimator):
         ):
             if state.step == 0:
                 if self._design.network_for(setup).writes_own_graph:
-                    graph, _ = assemble(self._model_of(setup, compiled, state))
+                    graph, _ = assemble(self._design.model_of(setup, compiled, state, self._folder))
                     writer.graph(graph_of_onnx(graph.build()))
                 else:
                     columns = {block.name: block.columns for block in setup.features.blocks}
@@ -363,7 +367,7 @@ class NetworkEstimator(Estimator):
         return measure
 
     def _model_of(self, setup: Setup, compiled: CompiledProgram, state: TrainState) -> FittedModel:
-        return self._design.model_of(setup, compiled, state, self._folder)
+        return self.adjusted(self._design.model_of(setup, compiled, state, self._folder))
 
 
 def _last_step(done: int, steps: int | None, max_steps: int | None, of_input: int | None, recipe: Recipe) -> int:

@@ -1,10 +1,11 @@
 """How a network is trained, as users say it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.errors import ConfigError
+from penstock.estimators.adjustment import AdjustmentOptions
 from penstock.estimators.optimizers import describe_optimizer
 from penstock.estimators.schedules import Schedule
 from penstock.estimators.warm_start import describe_source
@@ -48,6 +49,7 @@ class NetworkOptions:
     class_weight: Mapping[str, float] | str | None = None
     warm_start_from: Any = None
     wide_optimizer: Any = None
+    adjustments: AdjustmentOptions = field(default_factory=AdjustmentOptions)
     row_loss: Callable[[Any, Any], Any] | None = None
 
     def __post_init__(self) -> None:
@@ -69,4 +71,5 @@ class NetworkOptions:
             "early_stopping": self.early_stopping,
             "class_weight": self.class_weight,
             "warm_start_from": describe_source(self.warm_start_from),
+            **self.adjustments.params,
         }

@@ -10,7 +10,9 @@ from typing import Any
 
 from penstock.errors import ConfigError
 from penstock.estimators.activations import activation_name
+from penstock.estimators.adjustment import AdjustmentOptions
 from penstock.estimators.backend import has_accelerator
+from penstock.estimators.calibration import Calibration
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.defaults import Recipe
 from penstock.estimators.network_estimator import NetworkEstimator
@@ -63,6 +65,7 @@ class RealMLPRegressor(NetworkEstimator):
         huber_delta: float = 1.0,
         quantile: float = 0.5,
         early_stopping: bool | None = None,
+        intervals: float | None = None,
     ) -> None:
         network = RealMLPNetwork(tuple(hidden_units), activation_name(activation_fn), dropout or 0.0)
         super().__init__(
@@ -82,6 +85,7 @@ class RealMLPRegressor(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(intervals=intervals),
                 warm_start_from=warm_start_from,
             ),
             params={
@@ -125,6 +129,7 @@ class RealMLPClassifier(NetworkEstimator):
         class_weight: Mapping[str, float] | str | None = None,
         label_smoothing: float = 0.0,
         early_stopping: bool | None = None,
+        calibrate: Calibration | None = None,
     ) -> None:
         if not 0.0 <= label_smoothing < 1.0:
             raise ConfigError(f"label_smoothing is {label_smoothing}; expected a share of at least 0 and below 1")
@@ -146,6 +151,7 @@ class RealMLPClassifier(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(calibrate=calibrate),
                 class_weight=class_weight,
                 warm_start_from=warm_start_from,
             ),

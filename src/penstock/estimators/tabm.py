@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from penstock.estimators.adjustment import AdjustmentOptions
 from penstock.estimators.backend import has_accelerator
+from penstock.estimators.calibration import Calibration
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.defaults import Recipe
 from penstock.estimators.network_estimator import NetworkEstimator
@@ -66,6 +68,7 @@ class TabMRegressor(NetworkEstimator):
         huber_delta: float = 1.0,
         quantile: float = 0.5,
         early_stopping: bool | None = None,
+        intervals: float | None = None,
     ) -> None:
         network = _network(members, hidden_units, dropout, "exponential" if loss == "poisson" else "mean")
         super().__init__(
@@ -85,6 +88,7 @@ class TabMRegressor(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(intervals=intervals),
                 warm_start_from=warm_start_from,
             ),
             params={
@@ -125,6 +129,7 @@ class TabMClassifier(NetworkEstimator):
         l2_regularization_strength: float = 0.0,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
+        calibrate: Calibration | None = None,
     ) -> None:
         network = _network(members, hidden_units, dropout, "chance")
         super().__init__(
@@ -144,6 +149,7 @@ class TabMClassifier(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(calibrate=calibrate),
                 class_weight=class_weight,
                 warm_start_from=warm_start_from,
             ),

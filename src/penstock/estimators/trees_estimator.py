@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.errors import ConfigError, PreconditionError, TrainingError
+from penstock.estimators.adjustment import AdjustmentOptions
 from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
 from penstock.estimators.estimator import Estimator, InputFn, Visit
 from penstock.estimators.examples import Examples
@@ -55,6 +56,7 @@ class TreeOptions:
     feature_fraction: float
     early_stopping: bool | None
     class_weight: Mapping[str, float] | str | None
+    adjustments: AdjustmentOptions
 
     def __post_init__(self) -> None:
         for name, least in (("n_trees", 1), ("num_leaves", 2), ("min_rows_per_leaf", 1)):
@@ -90,7 +92,11 @@ class TreesEstimator(Estimator):
         params: Mapping[str, Any],
     ) -> None:
         super().__init__(
-            feature_columns=feature_columns, model_dir=model_dir, config=config, weight_column=weight_column
+            feature_columns=feature_columns,
+            model_dir=model_dir,
+            config=config,
+            weight_column=weight_column,
+            adjustments=options.adjustments,
         )
         self._fit_head = fit_head
         self._objective = dict(objective)
@@ -111,6 +117,7 @@ class TreesEstimator(Estimator):
             "feature_fraction": options.feature_fraction,
             "early_stopping": options.early_stopping,
             "class_weight": options.class_weight,
+            **options.adjustments.params,
             "seed": self._config.seed,
         }
         keep = self._config.keep_checkpoint_max
@@ -164,7 +171,7 @@ class TreesEstimator(Estimator):
             if every:
                 visit(self.fitted_model(), True)
             return
-        examples = training_examples(self, input_fn, setup)
+        examples = self.hold_back(training_examples(self, input_fn, setup))
         if setup is None:
             setup = self._fit_setup(examples)
         held_out = None
@@ -335,7 +342,7 @@ class TreesEstimator(Estimator):
 
     def _model_of(self, setup: Setup, model: str, step: int) -> FittedModel:
         features = tree_features(setup.features)
-        return FittedModel(features, TreesBody(features.blocks, model), setup.head, step, self._folder)
+        return self.adjusted(FittedModel(features, TreesBody(features.blocks, model), setup.head, step, self._folder))
 
 
 def _text_of(checkpoint: Checkpoint, name: str) -> str:

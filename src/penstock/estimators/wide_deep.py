@@ -8,6 +8,8 @@ from typing import Any
 
 from penstock.errors import UsageError
 from penstock.estimators.activations import activation_name
+from penstock.estimators.adjustment import AdjustmentOptions
+from penstock.estimators.calibration import Calibration
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.network_estimator import NetworkEstimator
 from penstock.estimators.network_options import NetworkOptions
@@ -54,6 +56,7 @@ class DNNLinearCombinedRegressor(NetworkEstimator):
         huber_delta: float = 1.0,
         quantile: float = 0.5,
         early_stopping: bool | None = None,
+        intervals: float | None = None,
     ) -> None:
         deep = DNNNetwork(
             tuple(dnn_hidden_units or _HIDDEN_UNITS), activation_name(dnn_activation_fn), dnn_dropout or 0.0, batch_norm
@@ -74,6 +77,7 @@ class DNNLinearCombinedRegressor(NetworkEstimator):
                 learning_rate=learning_rate,
                 weight_decay=weight_decay,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(intervals=intervals),
             ),
             params={
                 **parts.params,
@@ -111,6 +115,7 @@ class DNNLinearCombinedClassifier(NetworkEstimator):
         weight_decay: float | None = None,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
+        calibrate: Calibration | None = None,
     ) -> None:
         deep = DNNNetwork(
             tuple(dnn_hidden_units or _HIDDEN_UNITS), activation_name(dnn_activation_fn), dnn_dropout or 0.0, batch_norm
@@ -132,6 +137,7 @@ class DNNLinearCombinedClassifier(NetworkEstimator):
                 weight_decay=weight_decay,
                 class_weight=class_weight,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(calibrate=calibrate),
             ),
             params={
                 **parts.params,
