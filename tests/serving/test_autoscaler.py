@@ -18,7 +18,7 @@ def test_examples_hold() -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "0", "0:0", "3:2", "1:2:3", "1.5", ":"])
 def test_other_texts_are_no_scale(text: str) -> None:
-    with pytest.raises(UsageError, match="is no number of workers"):
+    with pytest.raises(UsageError, match="is no number of processes"):
         parse_scale(text)
 
 

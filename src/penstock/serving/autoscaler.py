@@ -29,7 +29,7 @@ class Scale:
     idle_s: float = 60.0
 
 
-def parse_scale(text: str) -> tuple[int, int]:
+def parse_scale(text: str, *, flag: str = "--workers") -> tuple[int, int]:
     """The bounds in `2` or `0:4`. Raises UsageError.
 
     >>> parse_scale("0:4"), parse_scale("2")
@@ -39,7 +39,7 @@ def parse_scale(text: str) -> tuple[int, int]:
     bounds = (low, high or low)
     if all(bound.isdecimal() for bound in bounds) and int(bounds[0]) <= int(bounds[1]) and int(bounds[1]) > 0:
         return int(bounds[0]), int(bounds[1])
-    raise UsageError(f"--workers {text} is no number of workers; expected a number such as 2, or a range such as 0:4")
+    raise UsageError(f"{flag} {text} is no number of processes; expected a number such as 2, or a range such as 0:4")
 
 
 class Autoscaler:
