@@ -153,6 +153,17 @@ def test_an_object_store_gets_the_note_last(rides: Path, settings: Settings) -> 
         one = prepare(recipe_of(rides), output="memory://bucket/one.parquet", settings=settings)
         assert one.rows == 257
         assert prepare(recipe_of(rides), output="memory://bucket/one.parquet", settings=settings).was_done
+        # A training finds the recipe beside the rows, whichever way it names them.
+        parted = prepare(recipe_of(rides).partition_by("zone"), output="memory://bucket/parted", settings=settings)
+        for source, note in (
+            ("memory://bucket/prepared", done.note),
+            ("memory://bucket/one.parquet", one.note),
+            ("memory://bucket/parted/zone=a", parted.note),
+        ):
+            found = find_prepared(source)
+            assert found is not None
+            assert found.digest == note.digest
+        assert find_prepared("memory://bucket/other") is None
     finally:
         system.rm("/bucket", recursive=True)
 

@@ -112,10 +112,7 @@ def find_prepared(source: object) -> PreparedTable | None:
     if not isinstance(source, str):
         return None
     if not blobs.is_local(source):
-        try:
-            return read_prepared(blobs.read_bytes(source, NAME), place=source)
-        except (NotFoundError, StoreError):
-            return None
+        return _find_far(source.rstrip("/"))
     path = Path(source).expanduser()
     beside = note_of_file(path) if path.suffix else path / NAME
     # The folder of a partition, `split=train`, lies in the one that was written.
@@ -123,6 +120,21 @@ def find_prepared(source: object) -> PreparedTable | None:
     for place in (beside, *above):
         if place.is_file():
             return read_prepared(place.read_bytes(), place=str(place))
+    return None
+
+
+def _find_far(uri: str) -> PreparedTable | None:
+    """The note beside rows in an object store."""
+    folder, _, name = uri.rpartition("/")
+    places = [(folder, note_of_file(Path(name)).name) if Path(name).suffix else (uri, NAME)]
+    while "=" in name:
+        places.append((folder, NAME))
+        folder, _, name = folder.rpartition("/")
+    for place, note in places:
+        try:
+            return read_prepared(blobs.read_bytes(place, note), place=place)
+        except (NotFoundError, StoreError):
+            continue
     return None
 
 
