@@ -243,6 +243,15 @@ def test_texts_over_columns_of_recurring_texts_are_names_even_where_one_is_also_
         assert (table.schema.names, table.count()) == (("column_1", "column_2", "column_3"), 40)
 
 
+def test_three_digits_behind_a_comma_are_decimals_where_no_group_could_begin_so(
+    tmp_path: Path, settings: Settings
+) -> None:
+    (tmp_path / "t.csv").write_text("x;y\n0,844;1,500\n-0,052;-2,250\n12,405;0,179\n")
+    with open_table(tmp_path / "t.csv", settings=settings) as table:
+        batch = table.read()
+        assert (batch["x"].tolist(), batch["y"].tolist()) == ([0.844, -0.052, 12.405], [1.5, -2.25, 0.179])
+
+
 def test_a_file_with_only_a_header_is_a_table_without_rows(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "x.csv"
     path.write_text("name,age\n")

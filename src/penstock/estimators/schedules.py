@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, did_you_mean
 
 __all__ = ["SCHEDULES", "Schedule", "learning_rates", "regularization"]
 
@@ -27,7 +27,8 @@ def learning_rates(
     before (`coslog4` of Holzmüller et al., NeurIPS 2024).
     """
     if schedule not in SCHEDULES:
-        raise ConfigError(f"learning_rate_schedule is {schedule!r}; expected one of {', '.join(SCHEDULES)}")
+        close = did_you_mean(str(schedule), SCHEDULES)
+        raise ConfigError(f"learning_rate_schedule is {schedule!r}; expected one of {', '.join(SCHEDULES)}{close}")
     steps = np.arange(first, first + count, dtype=np.float64)
     if schedule == "constant" or total is None:
         return np.full(count, base, dtype=np.float32)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.data.columns import ColumnBatch
+from penstock.data.columns import ColumnBatch, is_missing
 from penstock.data.options import ReadOptions
 from penstock.data.schema import Schema
 from penstock.data.table import Table, open_table
@@ -34,7 +34,7 @@ class RowSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class TableInput(InputSource):
-    """Rows of a table. features: columns to use; None for all but the label."""
+    """Rows of a table. features: columns to use; None for all but the label. missing_labels: "drop" leaves rows out."""
 
     table: Table
     label: str
@@ -42,11 +42,14 @@ class TableInput(InputSource):
     batching: Batching = field(default_factory=Batching)
     split: RowSplit | None = None
     weight: str | None = None
+    missing_labels: Literal["error", "drop"] = "error"
 
     def examples(self, schema: Schema | None) -> Examples:
         batch = self._read(schema)
         if self.split is not None:
             batch = batch.take(self.split.rows(batch.rows))
+        if self.missing_labels == "drop":
+            batch = batch.take(np.flatnonzero(~is_missing(batch[self.label], batch.schema[self.label].type)))
         names = tuple(name for name in batch.schema.names if name not in (self.label, self.weight))
         return Examples(
             features=batch.select(names),
@@ -109,17 +112,27 @@ def table_input_fns(
     features: Sequence[str] | None = None,
     batch_size: int | Literal["all"] | None = None,
     weight: str | None = None,
+    missing_labels: Literal["error", "drop"] = "error",
     options: ReadOptions | None = None,
 ) -> tuple[Callable[[], TableInput], Callable[[], TableInput]]:
     """Two input functions: rows to train on and rows to evaluate on.
 
-    evaluation: the share of rows held out, drawn by `seed`; or another table.
+    evaluation: the share of rows held out, drawn by `seed`; or another table. missing_labels: "drop" leaves rows
+    without a label out.
     """
     table = _open(source, options)
     chosen = None if features is None else tuple(features)
 
     def of(origin: Table, split: RowSplit | None, batching: Batching) -> Callable[[], TableInput]:
-        made = TableInput(table=origin, label=label, features=chosen, batching=batching, split=split, weight=weight)
+        made = TableInput(
+            table=origin,
+            label=label,
+            features=chosen,
+            batching=batching,
+            split=split,
+            weight=weight,
+            missing_labels=missing_labels,
+        )
         return lambda: made
 
     training = Batching(size=batch_size or "auto")

@@ -126,7 +126,7 @@ def experiment_text(source: str, *, label: str, look: "_Look", read: Mapping[str
         if read
         else "  # read: {delimiter: ';', null_marks: ['?']}  # overrides of what reading the file detects",
         "",
-        f"label: {_yaml(label)}",
+        *_label_lines(profile[label]),
         f"task: {inferred.task}  # {inferred.reason}",
         "",
         "# How each column is treated: auto, numeric, categorical, embedding, hashed, or drop.",
@@ -160,6 +160,16 @@ def experiment_text(source: str, *, label: str, look: "_Look", read: Mapping[str
         "",
     ]
     return "\n".join(lines)
+
+
+def _label_lines(label: ColumnProfile) -> list[str]:
+    if not label.missing:
+        return [f"label: {_yaml(label.name)}"]
+    return [
+        "label:",
+        f"  name: {_yaml(label.name)}",
+        f"  missing: drop  # {label.missing:,} rows have none and are left out; or error",
+    ]
 
 
 def describe(column: ColumnProfile) -> str:

@@ -162,7 +162,8 @@ def _labelled(model: ServedModel, label: str) -> ServedVersion:
         if version.name == label:
             return version
     known = [version.name for version in model.versions]
-    raise Refusal(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}{did_you_mean(label, known)}")
+    hint = did_you_mean(label, known) or f"; model {model.name!r} has the versions {', '.join(known[-20:]) or 'none'}"
+    raise Refusal(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}{hint}")
 
 
 def _metadata(lane: Lane) -> dict[str, object]:

@@ -1,11 +1,13 @@
 """Estimators by the names that experiment files use. A class is imported when it is asked for."""
 
+import inspect
+from collections.abc import Iterable
 from importlib import import_module
 
 from penstock.errors import ConfigError, did_you_mean
 from penstock.estimators.estimator import Estimator
 
-__all__ = ["ESTIMATORS", "estimator_class"]
+__all__ = ["ESTIMATORS", "check_arguments", "estimator_class"]
 
 ESTIMATORS: dict[str, str] = {
     "AutoClassifier": "penstock.estimators.auto.estimator",
@@ -36,3 +38,23 @@ def estimator_class(name: str) -> type[Estimator]:
         )
     found: type[Estimator] = getattr(import_module(ESTIMATORS[name]), name)
     return found
+
+
+def check_arguments(estimator: type[Estimator], names: Iterable[str]) -> None:
+    """Raises ConfigError for a name in the section `estimator` that this estimator has no argument for."""
+    given_elsewhere = {
+        "self",
+        "feature_columns",
+        "linear_feature_columns",
+        "dnn_feature_columns",
+        "model_dir",
+        "config",
+    }
+    parameters = inspect.signature(estimator.__init__).parameters.values()
+    known = [one.name for one in parameters if one.name not in given_elsewhere]
+    for name in names:
+        if name not in known:
+            close = did_you_mean(str(name), ["type", *known])
+            raise ConfigError(
+                f"estimator {estimator.__name__} has no argument {name!r}; it has {', '.join(known)}{close}"
+            )

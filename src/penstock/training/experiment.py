@@ -6,7 +6,8 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-from penstock.errors import ConfigError, NotFoundError, StoreError, did_you_mean
+from penstock.data.documents import explain
+from penstock.errors import ConfigError, NotFoundError, StoreError
 from penstock.store import blobs
 
 __all__ = [
@@ -42,7 +43,10 @@ class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class LabelSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """missing: what becomes of rows without a label; unit: for people ("dollars")."""
+
     name: str
+    missing: Literal["error", "drop"] = "error"
     unit: str | None = None
 
 
@@ -127,7 +131,7 @@ def parse_experiment(text: str, *, name: str = "experiment", folder: str = "") -
     try:
         experiment = msgspec.convert(content, Experiment)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{name}: {_explain(error)}") from None
+        raise ConfigError(f"{name}: {explain(error, Experiment, whole='an experiment')}") from None
     if not experiment.data.source and not experiment.data.recipe:
         raise ConfigError(f"{name}: section 'data' names no rows; expected source: FILE, or recipe: FILE")
     if not 0 < experiment.split.evaluation < 1:
@@ -150,21 +154,6 @@ def _gather_parameters(section: dict[str, Any]) -> dict[str, Any]:
     if loose:
         kept["parameters"] = {**kept.get("parameters", {}), **loose}
     return kept
-
-
-def _explain(error: msgspec.ValidationError) -> str:
-    """msgspec's message with the path in words and, for an unknown field, the nearest known one."""
-    message, _, place = str(error).partition(" - at `$")
-    place = place.rstrip("`").lstrip(".")
-    if "unknown field" not in message:
-        return f"{message}, in {place}" if place else message
-    field = message.split("`")[1]
-    section: Any = Experiment
-    for part in [part for part in place.split(".") if part]:
-        section = next(item.type for item in msgspec.structs.fields(section) if item.name == part)
-    known = [item.name for item in msgspec.structs.fields(section)]
-    where = f"section {place!r}" if place else "an experiment"
-    return f"{where} has no field {field!r}; it has {', '.join(known)}{did_you_mean(field, known)}"
 
 
 def _resolve_paths(experiment: Experiment, folder: str) -> Experiment:

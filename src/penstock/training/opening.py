@@ -9,10 +9,11 @@ from penstock.bundle.manifest import Task
 from penstock.data.profile import TableProfile
 from penstock.data.profiler import profile_table
 from penstock.data.recipe.document import read_options
+from penstock.data.recipe.serving_input import serving_section
 from penstock.data.recipe.travel import TravellingRecipe, travelling_recipe
 from penstock.data.schema import Schema
 from penstock.data.table import Table, open_table
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, did_you_mean
 from penstock.estimators.estimator import Estimator
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.table_input import TableInput, table_input_fns
@@ -20,9 +21,9 @@ from penstock.features.automatic import automatic_columns
 from penstock.features.column import FeatureColumn
 from penstock.features.statistics import gather_statistics
 from penstock.settings import Settings
-from penstock.training.catalog import estimator_class
+from penstock.training.catalog import check_arguments, estimator_class
 from penstock.training.experiment import Experiment
-from penstock.training.task import check_label, infer_task
+from penstock.training.task import check_label, check_label_values, infer_task
 from penstock.training.treatments import AUTO, Treatment, explicit_column, parse_treatments
 
 __all__ = ["OpenExperiment", "OpenTables", "open_experiment", "open_tables"]
@@ -63,6 +64,7 @@ class OpenExperiment:
     def make(self, *, model_dir: str, config: RunConfig, parameters: Mapping[str, Any] | None = None) -> Estimator:
         """The estimator. parameters: put over those of the experiment. Raises ConfigError for one it does not take."""
         arguments = {**self.experiment.estimator.parameters, **(parameters or {})}
+        check_arguments(self.estimator, arguments)
         try:
             return self.estimator(feature_columns=self.feature_columns, model_dir=model_dir, config=config, **arguments)
         except TypeError as error:
@@ -82,6 +84,8 @@ def open_tables(experiment: Experiment, *, settings: Settings) -> Iterator[OpenT
                 closing(open_table(experiment.data.evaluation, settings=settings, options=options))
             )
         check_label(table.schema, experiment.label.name, source=str(experiment.data.source))
+        if evaluation is not None:
+            check_label(evaluation.schema, experiment.label.name, source=str(experiment.data.evaluation))
         yield OpenTables(table=table, evaluation=evaluation)
 
 
@@ -91,7 +95,10 @@ def open_experiment(experiment: Experiment, tables: OpenTables, *, note: Callabl
     note: told of what was detected and left out.
     Raises ConfigError for what the experiment gets wrong, DataError for the table.
     """
+    if experiment.serving is not None:
+        serving_section(experiment.serving)  # not after hours of training
     profile = profile_table(tables.table)
+    check_label_values(profile[experiment.label.name], may_be_missing=experiment.label.missing == "drop", note=note)
     task = _task(experiment, profile)
     chosen = _estimator_class(experiment, task)
     recipe = _recipe(experiment, note)
@@ -104,6 +111,7 @@ def open_experiment(experiment: Experiment, tables: OpenTables, *, note: Callabl
         features=[treatment.column for treatment in treatments],
         batch_size=experiment.training.batch_size,
         weight=experiment.training.weight,
+        missing_labels=experiment.label.missing,
     )
     return OpenExperiment(
         experiment=experiment,
@@ -145,6 +153,7 @@ def _estimator_class(experiment: Experiment, task: Task) -> type[Estimator]:
     if name == AUTO_ESTIMATOR:
         name = "AutoRegressor" if task is Task.REGRESSION else "AutoClassifier"
     chosen = estimator_class(name)
+    check_arguments(chosen, experiment.estimator.parameters)
     is_classifier = name.endswith("Classifier")
     if is_classifier != (task is not Task.REGRESSION):
         counterpart = (
@@ -161,6 +170,10 @@ def _treatments(experiment: Experiment, schema: Schema, recipe: TravellingRecipe
     """How each column that is to be used is treated. A column that only tells parts of the rows apart never is."""
     label = experiment.label.name
     parts = () if recipe is None else recipe.part_columns
+    weight = experiment.training.weight
+    if weight is not None and weight not in schema:
+        close = did_you_mean(weight, schema.names)
+        raise ConfigError(f"training.weight names {weight!r}; the table has {', '.join(schema.names)}{close}")
     if experiment.features == "auto":
         others = {label, experiment.training.weight, *parts}
         return [Treatment(name, AUTO, {}) for name in schema.names if name not in others]

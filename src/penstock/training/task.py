@@ -1,5 +1,6 @@
 """Which task a label calls for, and why; told from the label's profile."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock.bundle.manifest import Task
@@ -7,7 +8,7 @@ from penstock.data.profile import ColumnProfile
 from penstock.data.schema import DataType, Schema
 from penstock.errors import DataError, TrainingError, did_you_mean
 
-__all__ = ["InferredTask", "check_label", "infer_task"]
+__all__ = ["InferredTask", "check_label", "check_label_values", "infer_task"]
 
 _MOST_INTEGER_CLASSES = 10
 """Whole numbers with more different values than this are quantities, not names of classes."""
@@ -29,6 +30,18 @@ def check_label(schema: Schema, label: str, *, source: str) -> None:
         raise DataError(f"the label {label!r} is not a column of {source}; it has {known}{close}")
     if len(schema) == 1:
         raise DataError(f"{source} has no column besides the label {label!r}; there is nothing to learn it from")
+
+
+def check_label_values(label: ColumnProfile, *, may_be_missing: bool, note: Callable[[str], None]) -> None:
+    """Raises DataError where rows have no label, unless they may, and where a label is infinite."""
+    if label.infinite:
+        raise DataError(f"the label {label.name!r} is infinite in {label.infinite:,} of {label.rows:,} rows; mend them")
+    if not label.missing or not label.present:
+        return
+    told = f"the label {label.name!r} is missing in {label.missing:,} of {label.rows:,} rows"
+    if not may_be_missing:
+        raise DataError(f"{told}; to leave these rows out, write label: {{name: {label.name}, missing: drop}}")
+    note(f"{told}, which are left out")
 
 
 def infer_task(label: ColumnProfile) -> InferredTask:

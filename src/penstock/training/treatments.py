@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from penstock.data.schema import DataType, Schema
 from penstock.errors import ConfigError, PenstockError, did_you_mean
@@ -10,7 +10,7 @@ from penstock.features.bucketized import BucketizedColumn
 from penstock.features.categorical import EmbeddingColumn, IndicatorColumn
 from penstock.features.column import FeatureColumn
 from penstock.features.hashed import HashBucketColumn
-from penstock.features.numeric import NumericColumn
+from penstock.features.numeric import NumericColumn, Scaling
 from penstock.features.vocabulary import VocabularyColumn
 
 __all__ = ["AUTO", "DROP", "TREATMENTS", "Treatment", "explicit_column", "parse_treatments"]
@@ -38,6 +38,7 @@ def parse_treatments(section: Mapping[str, Any], schema: Schema) -> list[Treatme
     Raises ConfigError naming the column.
     """
     treatments = []
+    dropped = []
     for column, entry in section.items():
         if column not in schema:
             close = did_you_mean(str(column), schema.names)
@@ -49,11 +50,17 @@ def parse_treatments(section: Mapping[str, Any], schema: Schema) -> list[Treatme
             close = did_you_mean(str(kind), known)
             raise ConfigError(f"features: {column!r} is to be treated as {kind!r}; expected {', '.join(known)}{close}")
         if options and kind in (AUTO, DROP):
-            raise ConfigError(f"features: {column!r} has options {', '.join(options)}, which go with a named treatment")
-        if kind != DROP:
+            raise ConfigError(
+                f"features: {column!r} has options {', '.join(map(str, options))}, which go with a "
+                f"treatment named by 'as': {{as: numeric, …}}"
+            )
+        if kind == DROP:
+            dropped.append(str(column))
+        else:
             treatments.append(Treatment(column, kind, options))
     if not treatments:
-        raise ConfigError("features leaves no column to learn from; name at least one that is not dropped")
+        told = f" ({', '.join(map(repr, dropped))} dropped)" if dropped else ""
+        raise ConfigError(f"features leaves no column to learn from{told}; name at least one that is not dropped")
     return treatments
 
 
@@ -69,7 +76,14 @@ def explicit_column(treatment: Treatment, schema: Schema) -> FeatureColumn:
 def _numeric(key: str, data_type: DataType, options: dict[str, Any]) -> FeatureColumn:
     if data_type is DataType.STRING:
         raise ValueError("the column holds text; expected numbers")
-    return NumericColumn(key=key, **_only(options, {"default_value": float, "scaling": str}))
+    return NumericColumn(key=key, **_only(options, {"default_value": float, "scaling": _scaling}))
+
+
+def _scaling(value: Any) -> Any:
+    known = get_args(Scaling)
+    if value not in known:
+        raise ValueError(f"scaling is {value!r}; expected {' or '.join(known)}{did_you_mean(str(value), known)}")
+    return value
 
 
 def _categorical(key: str, data_type: DataType, options: dict[str, Any]) -> FeatureColumn:  # noqa: ARG001
@@ -78,7 +92,7 @@ def _categorical(key: str, data_type: DataType, options: dict[str, Any]) -> Feat
 
 def _embedding(key: str, data_type: DataType, options: dict[str, Any]) -> FeatureColumn:  # noqa: ARG001
     dimension = int(options.pop("dimension", _DEFAULT_DIMENSION))
-    return EmbeddingColumn(categorical_column=_vocabulary(key, options), dimension=dimension)
+    return EmbeddingColumn(categorical_column=_vocabulary(key, options, "dimension"), dimension=dimension)
 
 
 def _hashed(key: str, data_type: DataType, options: dict[str, Any]) -> FeatureColumn:  # noqa: ARG001
@@ -89,6 +103,10 @@ def _hashed(key: str, data_type: DataType, options: dict[str, Any]) -> FeatureCo
 
 def _bucketized(key: str, data_type: DataType, options: dict[str, Any]) -> FeatureColumn:
     boundaries = options.pop("boundaries", None)
+    for name in options:
+        known = ["boundaries", "default_value", "scaling"]
+        if name not in known:
+            raise ValueError(f"there is no option {name!r}; there is {', '.join(known)}{did_you_mean(name, known)}")
     if not isinstance(boundaries, list) or not boundaries:
         raise ValueError("needs boundaries, a rising list of numbers")
     source = _numeric(key, data_type, options)
@@ -96,7 +114,11 @@ def _bucketized(key: str, data_type: DataType, options: dict[str, Any]) -> Featu
     return BucketizedColumn(source=source, boundaries=tuple(float(value) for value in boundaries))
 
 
-def _vocabulary(key: str, options: dict[str, Any]) -> VocabularyColumn:
+def _vocabulary(key: str, options: dict[str, Any], *extra: str) -> VocabularyColumn:
+    """extra: options of the treatment besides those of the vocabulary, taken already."""
+    known = {"vocabulary", "min_count", "max_size", *extra}
+    _only({name: value for name, value in options.items() if name not in known}, dict.fromkeys(sorted(known), str))
+
     def words(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise ValueError("vocabulary is to be a list")

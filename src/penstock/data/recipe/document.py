@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from penstock.data.documents import explain
 from penstock.data.options import ReadOptions
 from penstock.data.recipe.recipe import OtherTable, Output, Recipe
 from penstock.data.recipe.steps.base import Step
@@ -171,7 +172,7 @@ def _section(content: object, kind: Any, place: str) -> Any:
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{place}: {error}") from None
+        raise ConfigError(f"{place}: {explain(error, kind, whole='this')}") from None
 
 
 def _mapping(content: object, place: str) -> dict[str, Any]:

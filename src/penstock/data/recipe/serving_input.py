@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from penstock.data.documents import explain
 from penstock.data.expressions.parser import parse
 from penstock.data.expressions.symbols import Symbol, column, data_type_of, expression_of
 from penstock.data.expressions.tree import Expression, Literal, Reference, references, substitute
@@ -141,16 +142,22 @@ class ServingSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     derive: dict[str, str] = {}
 
 
+def serving_section(section: object) -> ServingSection:
+    """The section as read from YAML, its names checked. Raises ConfigError."""
+    if isinstance(section, ServingSection):
+        return section
+    try:
+        return msgspec.convert(section, ServingSection)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"serving: {explain(error, ServingSection, whole='the section')}") from None
+
+
 def program_of_section(section: object, model_inputs: Schema) -> RowProgram:
     """The row program that a `serving:` section describes: from what callers send to the model's inputs.
 
     section: as read from YAML, or a ServingSection. Raises ConfigError naming what does not fit.
     """
-    if not isinstance(section, ServingSection):
-        try:
-            section = msgspec.convert(section, ServingSection)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"serving: {error}") from error
+    section = serving_section(section)
     for part, names in (("rename", section.rename.values()), ("rescale", section.rescale), ("derive", section.derive)):
         _check_targets(part, list(names), model_inputs)
     callers_name = {target: name for name, target in section.rename.items()}
