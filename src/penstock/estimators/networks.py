@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -75,7 +74,7 @@ class DNNNetwork:
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        if not self.hidden_units or not all(isinstance(units, Integral) and units > 0 for units in self.hidden_units):
+        if not self.hidden_units or not all(str(units).isdecimal() and units > 0 for units in self.hidden_units):
             raise ConfigError(
                 f"hidden_units is {list(self.hidden_units)}; expected sizes of at least 1, such as [64, 64]"
             )
