@@ -102,7 +102,8 @@ def inquiry_of(subject: Subject, connection: duckdb.DuckDBPyConnection) -> Inqui
     None where the sample does not suffice to put one in the first pass.
     """
     is_text = subject.type is DataType.STRING
-    distinct = _sampled_distinct(subject, connection) if subject.survey is None else subject.survey.distinct
+    known = None if subject.survey is None else subject.survey.distinct
+    distinct = _sampled_distinct(subject, connection) if known is None else known
     if subject.survey is None and distinct <= LISTED_VALUES:
         return ListedColumn(subject, _sampled_values(subject, connection))
     is_few = distinct <= (FEW_TEXTS if is_text else FEW_NUMBERS)
@@ -353,9 +354,13 @@ def _shared(facts: Facts, bits: str | None) -> ColumnProfile:
 
 
 def _bit_place(hashed: str) -> str:
-    """SQL of the bit that a hash sets in a sketch: its register by the low bits, its rank by trailing zeros above."""
+    """SQL of the bit that a hash sets in a sketch: its register by the low bits, its rank by trailing zeros above.
+
+    Narrow types by name: with a bare literal DuckDB would compute in 128 bits.
+    """
     rest = f"(({hashed} >> {REGISTERS.bit_length() - 1}) | {1 << (64 - REGISTERS.bit_length())}::UBIGINT)"
-    return f"({hashed} & {REGISTERS - 1}) * {RANKS_OF_BITS} + bit_count(xor({rest}, {rest} - 1))"
+    register = f"({hashed} & {REGISTERS - 1}::UBIGINT)::INTEGER * {RANKS_OF_BITS}"
+    return f"{register} + bit_count(xor({rest}, {rest} - 1::UBIGINT))::INTEGER"
 
 
 def _sketched(place: str) -> str:

@@ -124,7 +124,7 @@ class _FirstPass:
             inquiry = inquiry_of(subject, connection)
             if inquiry is not None:
                 self.inquiries[i] = inquiry
-        return _questions(list(self.inquiries.values()))
+        return _questions(self.inquiries)
 
 
 def _profile_columns(
@@ -156,7 +156,7 @@ def _profile_columns(
         names = [facts[i].column.name for i in some]
         rows = SAMPLE if sample.is_whole else f"({table.scan.select(names, is_numbered=True)})"
         asked = {i: inquiries[i] for i in some}
-        questions = _questions(list(asked.values()))
+        questions = _questions(asked)
         answers = run_with_progress(
             connection,
             f"SELECT {', '.join(questions.expressions)} "
@@ -168,10 +168,11 @@ def _profile_columns(
     return tuple(profile for i in range(len(facts)) if (profile := profiles[i]) is not None)
 
 
-def _questions(inquiries: Sequence[Inquiry]) -> Questions:
+def _questions(inquiries: Mapping[int, Inquiry]) -> Questions:
     return Questions(
-        tuple(column for inquiry in inquiries for column in inquiry.columns),
-        tuple(expression for inquiry in inquiries for expression in inquiry.expressions),
+        tuple(column for inquiry in inquiries.values() for column in inquiry.columns),
+        tuple(expression for inquiry in inquiries.values() for expression in inquiry.expressions),
+        frozenset(inquiries),
     )
 
 

@@ -43,13 +43,14 @@ class MisfitError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnSurvey:
-    """One column. present: values there; distinct: about how many different ones; marked: cells with a null mark.
+    """One column. present: values there; marked: cells with a null mark.
 
+    distinct: about how many different values there are; None where the pass had another question that tells.
     min, max: of numbers, and of timestamps in microseconds UTC.
     """
 
     present: int
-    distinct: int
+    distinct: int | None
     marked: int = 0
     min: float | None = None
     max: float | None = None
@@ -66,10 +67,14 @@ class Survey:
 
 @dataclass(frozen=True)
 class Questions:
-    """columns: SQL of what is computed once a row, out of the table's columns c0, c1, …; expressions: aggregates."""
+    """columns: SQL of what is computed once a row, out of the table's columns c0, c1, …; expressions: aggregates.
+
+    places: of the columns they are about, whose different values need not be estimated besides.
+    """
 
     columns: tuple[str, ...] = ()
     expressions: tuple[str, ...] = ()
+    places: frozenset[int] = frozenset()
 
 
 class Asking(Protocol):
@@ -121,7 +126,7 @@ def survey_rows(
             columns = tuple(
                 ColumnSurvey(
                     present=fact.present,
-                    distinct=min(fact.distinct, fact.present),
+                    distinct=None if fact.distinct is None else min(fact.distinct, fact.present),
                     marked=fact.marked,
                     min=fact.min,
                     max=fact.max,
@@ -144,7 +149,7 @@ class _Facts:
     """is_unlike: whether a cell of an integer column has a fraction, or one of a text column has spaces around it."""
 
     present: int
-    distinct: int
+    distinct: int | None
     min: float | None
     max: float | None
     is_unlike: bool | None
@@ -154,63 +159,55 @@ class _Facts:
 
 
 def _query(scan: Scan, more: Questions) -> str:
-    """One pass. What several aggregates need is computed once, in a subquery: DuckDB does not share parts of CASE."""
-    inner, facts = [], ["count(*)"]
+    """One pass. What is needed more than once is computed once, in a subquery: DuckDB does not share parts of CASE.
+
+    Of a text column t is the text, m the null mark it is, k the cell without marks; c is the value of any column.
+    """
+    texts = {i: plan for i, plan in enumerate(scan.plans) if plan.is_text}
+    others = {i: plan for i, plan in enumerate(scan.plans) if not plan.is_text}
+    base = [f"{plan.trimmed} AS t{i}" for i, plan in texts.items()]
+    rows = f"SELECT {', '.join([*base, *(f'{plan.value} AS c{i}' for i, plan in others.items())])} FROM {scan.source_sql}"
+    for level in (
+        [f"{_mark_place(plan, f't{i}')} AS m{i}" for i, plan in texts.items()],
+        [f"CASE WHEN m{i} IS NULL THEN t{i} END AS k{i}" for i in texts],
+        [f"{plan.value_of(f'k{i}')} AS c{i}" for i, plan in texts.items()],
+        more.columns,
+    ):
+        if level:
+            rows = f"SELECT {', '.join(['*', *level])} FROM ({rows})"
+    facts = ["count(*)"]
     for i, plan in enumerate(scan.plans):
-        inner.append(f"{plan.value} AS c{i}")
-        if plan.is_text:
-            inner += [f"{plan.trimmed} AS t{i}", f"{_mark_place(plan)} AS m{i}"]
-        is_plain_text = plan.is_text and plan.type is DataType.STRING
-        facts += _text_facts(plan, i) if is_plain_text else _typed_facts(plan, i)
-    rows = f"SELECT {', '.join(inner)} FROM {scan.source_sql}"
-    if more.columns:
-        rows = f"SELECT {', '.join(['*', *more.columns])} FROM ({rows})"
+        facts += _column_facts(plan, i, estimates=i not in more.places)
     return f"SELECT {', '.join([*facts, *more.expressions])} FROM ({rows})"
 
 
-def _text_facts(plan: ColumnPlan, place: int) -> list[str]:
-    """Of a column that stays text."""
-    text, mark = f"t{place}", f"m{place}"
-    padded = f"bool_or(prefix({text}, ' ') OR suffix({text}, ' '))" if plan.trim and not plan.is_padded else "false"
-    return [
-        f"count({text}) - count({mark})",
-        f"approx_count_distinct({text})",
-        "NULL",
-        "NULL",
-        padded,
-        "0",
-        f"count(nullif({mark}, 0))",
-        f"bit_or(1::HUGEINT << {mark})",
-    ]
-
-
-def _typed_facts(plan: ColumnPlan, place: int) -> list[str]:
-    value, mark = f"c{place}", f"m{place}"
-    facts = [f"count({value})", f"approx_count_distinct({value})"]
+def _column_facts(plan: ColumnPlan, place: int, *, estimates: bool) -> list[str]:
+    """Aggregates in the order of `_Facts`."""
+    value, text, mark = f"c{place}", f"t{place}", f"m{place}"
+    facts = [f"count({value})", f"approx_count_distinct({value})" if estimates else "NULL"]
     if plan.type in (DataType.INTEGER, DataType.FLOAT):
         facts += [f"min({value})", f"max({value})"]
     elif plan.type is DataType.TIMESTAMP:
         facts += [f"epoch_us(min({value}))", f"epoch_us(max({value}))"]
     else:
         facts += ["NULL", "NULL"]
-    is_unchecked = plan.type is DataType.INTEGER and not plan.is_whole_checked
-    facts.append(f"bool_or({value} <> trunc({value}))" if is_unchecked else "false")
+    if plan.type is DataType.INTEGER and not plan.is_whole_checked:
+        facts.append(f"bool_or({value} <> trunc({value}))")
+    elif plan.is_text and plan.type is DataType.STRING and plan.trim and not plan.is_padded:
+        facts.append(f"bool_or(prefix({text}, ' ') OR suffix({text}, ' '))")
+    else:
+        facts.append("false")
     if not plan.is_text:
         return [*facts, "0", "0", "NULL"]
-    return [
-        *facts,
-        f"count(CASE WHEN {value} IS NULL AND {mark} IS NULL THEN t{place} END)",
-        f"count(nullif({mark}, 0))",
-        f"bit_or(1::HUGEINT << {mark})",
-    ]
+    return [*facts, f"count(k{place}) - count({value})", f"count(nullif({mark}, 0))", f"bit_or(1::HUGEINT << {mark})"]
 
 
-def _mark_place(plan: ColumnPlan) -> str:
-    """SQL of which null mark a cell is, counted from 1; 0 for an empty cell, NULL for a value."""
+def _mark_place(plan: ColumnPlan, text: str) -> str:
+    """SQL of which null mark a text is, counted from 1; 0 for an empty cell, NULL for a value."""
     marks = ("", *plan.null_marks)
     places = " ".join(f"WHEN {quote_text(mark)} THEN {place}" for place, mark in enumerate(marks))
     longest = max(len(mark.encode()) for mark in marks)
-    return f"CASE WHEN strlen({plan.trimmed}) <= {longest} THEN CASE {plan.trimmed} {places} END END"
+    return f"CASE WHEN strlen({text}) <= {longest} THEN CASE {text} {places} END END"
 
 
 def _settle(
