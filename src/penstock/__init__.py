@@ -10,7 +10,7 @@ from penstock.version import __version__
 
 _PUBLIC_MODULES = ("client", "estimator", "feature_column", "serving_input")
 
-__all__ = ["__version__", "client", "estimator", "feature_column", "import_model", "serving_input"]
+__all__ = ["__version__", "client", "estimator", "feature_column", "import_model", "profile", "serving_input"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +18,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"penstock.{name}")
     if name == "import_model":
         return import_module("penstock.flows.import_model").import_model
+    if name == "profile":
+        return import_module("penstock.profiling").profile
     raise AttributeError(f"module 'penstock' has no attribute {name!r}")
 
 

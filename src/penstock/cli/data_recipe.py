@@ -1,8 +1,6 @@
 """`penstock data check|preview|prepare|export-beam`."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.output import echo_json, echo_next, echo_note, echo_table, format_option, settings_of
+from penstock.cli.progress import progress_bar
 from penstock.errors import UsageError
 
 if TYPE_CHECKING:
-    from penstock.data.options import Progress
     from penstock.data.recipe.recipe import Recipe
     from penstock.data.recipe.serving import ServingPlan
     from penstock.data.schema import Schema
@@ -132,7 +130,7 @@ def prepare(
     settings = settings_of(ctx)
     if memory_limit is not None:
         settings = _limited(settings, memory_limit, engine)
-    with _progress() as watch:
+    with progress_bar() as watch:
         done = run(
             _recipe(recipe, source),
             output=output,
@@ -240,39 +238,3 @@ def _cell(value: object) -> str:
         return ""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[["Progress"], None]]:
-    """A bar on stderr with the rate and the time left; nothing when that is no terminal."""
-    from time import monotonic
-
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("opening", total=None, rate="")
-        stage, began = "opening", monotonic()
-
-        def watch(progress: "Progress") -> None:
-            nonlocal stage, began
-            if progress.stage != stage:
-                stage, began = progress.stage, monotonic()
-                bar.reset(task)
-            done = progress.fraction or 0.0
-            passed = monotonic() - began
-            is_known = progress.rows is not None and done > 0 and passed > 1
-            rate = f"{done * (progress.rows or 0) / passed:,.0f} rows/s" if is_known else ""
-            total = None if progress.fraction is None else 1.0
-            bar.update(task, description=stage, completed=done, total=total, rate=rate)
-
-        yield watch

@@ -34,7 +34,7 @@ def init(
 ) -> None:
     """Look at the table SOURCE and write an experiment file for it, every line explained.
 
-    SOURCE is a file, a glob or a URI: CSV, TSV, Parquet or JSON lines, compressed or not.
+    SOURCE is a file, a glob, a URI, a workbook or a table of a database (docs: data).
     """
     from penstock.flows.init import write_example, write_experiment, write_trainer
 

@@ -19,9 +19,11 @@ import duckdb
 import fsspec
 from fsspec.core import url_to_fs
 
+from penstock.data.databases import copy_database_table, is_database
 from penstock.data.encoding import BLOCK_BYTES, Encoding
 from penstock.data.engine import Workspace, mapped_errors, quote_text
 from penstock.data.options import TableFormat
+from penstock.data.workbooks import copy_sheet, parted_workbook
 from penstock.errors import DataError, MissingExtraError, NotFoundError, UsageError, did_you_mean
 
 __all__ = ["SourceFile", "copy_name", "decompressed", "find_files", "format_of", "read_head", "transcoded"]
@@ -86,10 +88,11 @@ class SourceFile:
 
 
 def find_files(
-    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, workspace: Workspace
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, workspace: Workspace, sheet: str | None = None
 ) -> list[SourceFile]:
     """The files of a path, glob, folder, URI or a list of these, in order; those of URIs copied into the workspace.
 
+    Tables of databases and sheets of workbooks (`sheet` where the name says none) are copied as text as well.
     Raises NotFoundError where nothing matches, UsageError where nothing is named.
     """
     names = [source] if isinstance(source, str | os.PathLike) else list(source)
@@ -97,7 +100,12 @@ def find_files(
         raise UsageError("no file was named; expected a path, a glob, a URI or a list of these")
     files: list[SourceFile] = []
     for name in [os.fspath(path) for path in names]:
-        if "://" in name and not name.startswith("file://"):
+        if is_database(name):
+            target = copy_name(workspace, "table", suffix=".jsonl")
+            files.append(SourceFile.of(copy_database_table(name, target), target))
+        elif book := parted_workbook(name):
+            files.extend(_sheets(book[0], book[1] or sheet, workspace))
+        elif "://" in name and not name.startswith("file://"):
             files.extend(_fetch(name, workspace))
         else:
             files.extend(_find_local(name.removeprefix("file://")))
@@ -111,7 +119,8 @@ def format_of(file: SourceFile, head: bytes) -> TableFormat:
     suffixes = [suffix.lower() for suffix in Path(file.name).suffixes]
     if suffixes and suffixes[-1] in _COMPRESSION_SUFFIXES:
         suffixes.pop()
-    return _FORMAT_SUFFIXES.get(suffixes[-1] if suffixes else "", TableFormat.CSV)
+    copied = _FORMAT_SUFFIXES.get(file.path.suffix, TableFormat.CSV)
+    return _FORMAT_SUFFIXES.get(suffixes[-1] if suffixes else "", copied)
 
 
 def read_head(file: SourceFile, size: int = HEAD_BYTES) -> bytes:
@@ -210,10 +219,24 @@ def _copy_remote(filesystem: fsspec.AbstractFileSystem, name: str, path: str, wo
     return SourceFile.of(name, target)
 
 
-def copy_name(workspace: Workspace, stage: str) -> Path:
+def _sheets(name: str, sheet: str | None, workspace: Workspace) -> list[SourceFile]:
+    """The sheet of each workbook that a path, glob or URI names."""
+    is_remote = "://" in name and not name.startswith("file://")
+    books = _fetch(name, workspace) if is_remote else _find_local(name.removeprefix("file://"))
+    copies = []
+    for book in books:
+        target = copy_name(workspace, "sheet", suffix=".csv")
+        shown = book.name if sheet is None else f"{book.name}#{sheet}"
+        with book.path.open("rb") as opened:
+            copy_sheet(opened, target, name=book.name, sheet=sheet)
+        copies.append(SourceFile.of(shown, target, origin=book.path))
+    return copies
+
+
+def copy_name(workspace: Workspace, stage: str, *, suffix: str = "") -> Path:
     """A path in the workspace that no file has yet."""
     folder = workspace.folder()
-    return folder / f"{stage}-{len(list(folder.iterdir()))}"
+    return folder / f"{stage}-{len(list(folder.iterdir()))}{suffix}"
 
 
 def _copy_blocks(source: BinaryIO, target: BinaryIO, name: str) -> None:

@@ -117,8 +117,8 @@ def inquiry_of(subject: Subject, connection: duckdb.DuckDBPyConnection) -> Inqui
     typical = typical[np.isfinite(typical)]
     low, high = (float(typical.min()), float(typical.max())) if len(typical) else (0.0, 0.0)
     if subject.survey is not None and subject.survey.min is not None and subject.survey.max is not None:
-        known = float(subject.survey.min), float(subject.survey.max)
-        low, high = (known[0] if math.isfinite(known[0]) else low), (known[1] if math.isfinite(known[1]) else high)
+        least, most = float(subject.survey.min), float(subject.survey.max)
+        low, high = (least if math.isfinite(least) else low), (most if math.isfinite(most) else high)
     display, is_log = histogram_edges(subject.type, low, high, typical)
     if subject.survey is None:
         display = _widened(display, is_log=is_log)

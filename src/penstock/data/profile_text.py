@@ -1,5 +1,6 @@
 """A profile as plain text for a terminal: one line a column, with a small histogram of block characters."""
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -15,8 +16,11 @@ _TOP_VALUES = 4
 _VALUE_WIDTH = 24
 
 
-def profile_text(profile: TableProfile) -> str:
-    """The profile as lines of text, without a final newline."""
+def profile_text(profile: TableProfile, *, width: int | None = None) -> str:
+    """The profile as lines of text, without a final newline.
+
+    width: columns of the terminal; in one that the tables do not fit, statistics are left out. None for no bound.
+    """
     sections = []
     numbers = [c for c in profile.columns if c.histogram is not None and c.type is not DataType.TIMESTAMP]
     times = [c for c in profile.columns if c.histogram is not None and c.type is DataType.TIMESTAMP]
@@ -24,17 +28,16 @@ def profile_text(profile: TableProfile) -> str:
     if numbers:
         headers = ["column", "type", "missing", "distinct", "min", "25 %", "median", "mean", "75 %", "max", "std"]
         rows = [_number_row(column) for column in numbers]
-        sections.append(_aligned([*headers, "histogram"], rows, left={0, 1, 11}))
+        spare = (10, 5, 8, 1, 2, 7, 3)
+        sections.append(_fitted([*headers, "histogram"], rows, left={0, 1, 11}, spare=spare, width=width))
     if times:
         rows = [_time_row(column) for column in times]
-        sections.append(
-            _aligned(
-                ["column", "type", "missing", "distinct", "from", "median", "to", "histogram"], rows, left={0, 1, 7}
-            )
-        )
+        headers = ["column", "type", "missing", "distinct", "from", "median", "to", "histogram"]
+        sections.append(_fitted(headers, rows, left={0, 1, 7}, spare=(5, 1, 3, 2), width=width))
     if others:
         rows = [_text_row(column) for column in others]
-        sections.append(_aligned(["column", "type", "missing", "distinct", "most frequent"], rows, left={0, 1, 4}))
+        headers = ["column", "type", "missing", "distinct", "most frequent"]
+        sections.append(_fitted(headers, rows, left={0, 1, 4}, spare=(), width=width))
     head = f"{profile.rows:,} rows, {len(profile.columns)} columns"
     return "\n\n".join([head, *sections])
 
@@ -118,6 +121,24 @@ def _common(column: ColumnProfile) -> list[str]:
     return [name, column.type.value, missing, distinct]
 
 
+def _fitted(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: set[int], spare: Sequence[int], width: int | None
+) -> str:
+    """An aligned table; where it is too wide, without the columns that can be spared, one after the other, then cut."""
+    places = list(range(len(headers)))
+    for place in (None, *spare):
+        if place is not None:
+            places.remove(place)
+        text = _aligned(
+            [headers[i] for i in places],
+            [[row[i] for i in places] for row in rows],
+            left={places.index(i) for i in left if i in places},
+        )
+        if width is None or max(map(len, text.splitlines())) <= width:
+            return text
+    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.splitlines())
+
+
 def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: set[int]) -> str:
     widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
     return "\n".join(
@@ -130,10 +151,6 @@ def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: set
 
 
 def _merged(counts: Sequence[int], cells: int) -> list[int]:
-    """The counts of fewer, wider bins."""
-    if len(counts) <= cells:
-        return list(counts)
-    merged = [0] * cells
-    for i, count in enumerate(counts):
-        merged[i * cells // len(counts)] += count
-    return merged
+    """The counts of fewer, wider bins, equally many in each, so that an even histogram stays even."""
+    size = math.ceil(len(counts) / cells)
+    return [sum(counts[i : i + size]) for i in range(0, len(counts), size)]

@@ -166,7 +166,9 @@ def _query(scan: Scan, more: Questions) -> str:
     texts = {i: plan for i, plan in enumerate(scan.plans) if plan.is_text}
     others = {i: plan for i, plan in enumerate(scan.plans) if not plan.is_text}
     base = [f"{plan.trimmed} AS t{i}" for i, plan in texts.items()]
-    rows = f"SELECT {', '.join([*base, *(f'{plan.value} AS c{i}' for i, plan in others.items())])} FROM {scan.source_sql}"
+    rows = (
+        f"SELECT {', '.join([*base, *(f'{plan.value} AS c{i}' for i, plan in others.items())])} FROM {scan.source_sql}"
+    )
     for level in (
         [f"{_mark_place(plan, f't{i}')} AS m{i}" for i, plan in texts.items()],
         [f"CASE WHEN m{i} IS NULL THEN t{i} END AS k{i}" for i in texts],

@@ -25,7 +25,8 @@ from penstock.settings import Settings
 __all__ = ["Table", "TableSource", "open_table"]
 
 TableSource = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-"""What names a table: a path, a glob, a folder, a URI, or several of these read as one table."""
+"""What names a table: a path, a glob, a folder, a URI (of a database, with `#TABLE`), a workbook (with `#SHEET`), or
+several of these read as one table."""
 
 _FETCH_ROWS = 8_192
 
@@ -163,7 +164,7 @@ def open_table(
         report=None if progress is None else lambda done: progress(Progress(stage="reading all rows", fraction=done)),
     )
     try:
-        files = find_files(source, workspace=workspace)
+        files = find_files(source, workspace=workspace, sheet=chosen.sheet)
         kind = chosen.format or _format(files[0])
         if kind is TableFormat.CSV:
             opened = open_delimited(files, options=chosen, settings=settings, workspace=workspace, reading=reading)
