@@ -83,7 +83,8 @@ def _card(column: ColumnProfile) -> str:
     if column.histogram is not None:
         parts.append(_chart(column, column.histogram))
     if facts := _facts(column):
-        parts.append(f"<dl>{''.join(f'<dt>{name}</dt><dd>{escape(value)}</dd>' for name, value in facts)}</dl>")
+        layout = ' class="long"' if column.type is DataType.TIMESTAMP else ""
+        parts.append(f"<dl{layout}>{''.join(f'<dt>{name}</dt><dd>{escape(value)}</dd>' for name, value in facts)}</dl>")
     if column.type in (DataType.STRING, DataType.BOOLEAN) and column.values:
         items = "".join(
             f'<li style="--share: {value.count / column.present:.1%}">'

@@ -126,16 +126,15 @@ def _fitted(
 ) -> str:
     """An aligned table; where it is too wide, without the columns that can be spared, one after the other, then cut."""
     places = list(range(len(headers)))
-    for place in (None, *spare):
-        if place is not None:
-            places.remove(place)
-        text = _aligned(
-            [headers[i] for i in places],
-            [[row[i] for i in places] for row in rows],
-            left={places.index(i) for i in left if i in places},
-        )
-        if width is None or max(map(len, text.splitlines())) <= width:
-            return text
+    text = _aligned(headers, rows, left=left)
+    if width is None:
+        return text
+    for place in spare:
+        if max(map(len, text.splitlines())) <= width:
+            break
+        places.remove(place)
+        chosen = [[row[i] for i in places] for row in [headers, *rows]]
+        text = _aligned(chosen[0], chosen[1:], left={places.index(i) for i in left if i in places})
     return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in text.splitlines())
 
 
