@@ -6,6 +6,8 @@ from penstock.cli.output import echo_json, echo_next, echo_note, echo_table, for
 
 __all__ = ["train"]
 
+_SHOWN_COLUMNS = 10
+
 
 @click.command(short_help="Train an experiment; register the result.")
 @click.argument("experiment", metavar="EXPERIMENT.yaml")
@@ -58,6 +60,7 @@ def train(
                 "task": manifest.task,
                 "globalStep": manifest.global_step,
                 "metrics": manifest.metrics,
+                "importance": trained.importance,
                 "model": register,
                 "version": None if version is None else version.name,
             }
@@ -68,6 +71,14 @@ def train(
         ["METRIC", "ON ROWS HELD OUT"],
         [[name, f"{value:,.6g} {unit if name in ('rmse', 'mae') else ''}"] for name, value in manifest.metrics.items()],
     )
+    if trained.importance:
+        rise = "RMSE" if manifest.task == "regression" else "LOG LOSS"
+        shown = list(trained.importance.items())[:_SHOWN_COLUMNS]
+        click.echo()
+        echo_table(["COLUMN", f"{rise} RISES BY, WERE IT SHUFFLED"], [[name, f"{value:,.4g}"] for name, value in shown])
+        if len(trained.importance) > len(shown):
+            echo_note(f"{len(trained.importance) - len(shown)} more columns: --format json")
+        click.echo()
     click.echo(f"bundle  {trained.uri}")
     if version is None:
         echo_next(

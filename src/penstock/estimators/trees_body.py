@@ -54,6 +54,14 @@ class TreesBody:
         names = [name for block in self.blocks for name in (block.features or (block.name,))]
         return {name: float(gain) / total for name, gain in zip(names, gains, strict=True)}
 
+    def contributions(self, encoded: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+        """SHAP values of raw scores by feature, `[rows]` or `[rows, classes]`, and `expected_value`."""
+        names = [name for block in self.blocks for name in (block.features or (block.name,))]
+        found = np.asarray(self._booster.predict(tree_matrix(self.blocks, encoded), pred_contrib=True))
+        by_class = found.reshape(len(found), -1, len(names) + 1)
+        arrays = by_class[:, 0] if by_class.shape[1] == 1 else by_class.transpose(0, 2, 1)
+        return {name: arrays[:, i] for i, name in enumerate([*names, "expected_value"])}
+
     @cached_property
     def _booster(self) -> Any:
         return lightgbm.Booster(model_str=self.model)

@@ -25,6 +25,7 @@ from penstock.estimators.preparation import (
     training_examples,
 )
 from penstock.estimators.progress import make_progress
+from penstock.estimators.regression_head import RegressionHead
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
 from penstock.estimators.table_input import split_rows
@@ -137,6 +138,26 @@ class TreesEstimator(Estimator):
         body = self.fitted_model().body
         assert isinstance(body, TreesBody)
         return dict(sorted(body.importances().items(), key=lambda item: -item[1]))
+
+    def shap_values(self, input_fn: InputFn) -> dict[str, NDArray[np.float64]]:
+        """What each feature adds to each row's score, and `expected_value`, the score without any: they add up to it.
+
+        By feature `[rows]`, of more than two classes `[rows, classes]`. In the label's unit for a regression (with the
+        Poisson loss, in its logarithm), else in log-odds, before any calibration. Exact for trees: Lundberg et al.,
+        "From Local Explanations to Global Understanding" (2020), as LightGBM computes it.
+        """
+        model = self.fitted_model()
+        body, head = model.body, model.head
+        assert isinstance(body, TreesBody)
+        examples = self._read(input_fn, with_labels=False)
+        encoded = model.features.encode(examples.features.select(model.features.raw_schema.names))
+        values = body.contributions(encoded)
+        if isinstance(head, RegressionHead):
+            is_log = head.loss_name == "poisson"
+            unit, start = (1.0, np.log(head.scale[0])) if is_log else (head.scale[0], head.center[0])
+            values = {name: array * unit for name, array in values.items()}
+            values["expected_value"] = values["expected_value"] + start
+        return values
 
     def fitted_model(self, step: int | None = None) -> FittedModel:
         if self._model is not None and step in (None, self._model.step):

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
@@ -11,8 +13,10 @@ from penstock.bundle.folder import read_manifest, verify
 from penstock.bundle.manifest import Manifest
 from penstock.data.recipe.travel import travelling_recipe
 from penstock.errors import BundleError, NotFoundError, StoreError
+from penstock.estimators.estimator import Estimator
 from penstock.estimators.run_config import RunConfig
 from penstock.flows.training_rows import with_prepared_rows
+from penstock.runtime.model import read_file
 from penstock.settings import Settings
 from penstock.store import blobs
 from penstock.training.experiment import PHOTO_ESTIMATOR, Experiment
@@ -23,16 +27,25 @@ from penstock.version import __version__
 __all__ = ["Trained", "train_experiment"]
 
 _FINISHED = "finished.json"
+_IMPORTANCE = "importance.json"
+_IMPORTANCE_PREDICTIONS = 200_000
+_IMPORTANCE_REPEATS = 3
+_MOST_IMPORTANCE_ROWS = 2_000
+_LEAST_IMPORTANCE_ROWS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a training left behind. uri: of the bundle. model_dir: checkpoints and summaries."""
+    """What a training left behind. uri: of the bundle. model_dir: checkpoints and summaries.
+
+    importance: rise of the error where a column is shuffled among the evaluation rows, by column, largest first.
+    """
 
     uri: str
     model_dir: str
     manifest: Manifest
     rows: int
+    importance: dict[str, float] = field(default_factory=dict)
 
 
 def train_experiment(
@@ -62,7 +75,7 @@ def train_experiment(
         opened = open_experiment(experiment, tables, note=note)
         uri = _train(opened, folder=folder)
     rows = opened.profile.rows
-    trained = Trained(uri=uri, model_dir=folder, manifest=read_manifest(uri), rows=rows)
+    trained = Trained(uri=uri, model_dir=folder, manifest=read_manifest(uri), rows=rows, importance=_importance_of(uri))
     blobs.write_bytes(folder, _FINISHED, msgspec.json.encode(_Finish(key=key, uri=uri, rows=rows)))
     return trained
 
@@ -81,7 +94,13 @@ def _finished(folder: str, key: str) -> Trained | None:
         finish = msgspec.json.decode(blobs.read_bytes(folder, _FINISHED), type=_Finish)
         if finish.key != key:
             return None
-        return Trained(uri=finish.uri, model_dir=folder, manifest=verify(finish.uri), rows=finish.rows)
+        return Trained(
+            uri=finish.uri,
+            model_dir=folder,
+            manifest=verify(finish.uri),
+            rows=finish.rows,
+            importance=_importance_of(finish.uri),
+        )
     except (msgspec.MsgspecError, NotFoundError, StoreError, BundleError):
         return None
 
@@ -95,13 +114,36 @@ def _train(opened: OpenExperiment, *, folder: str) -> str:
         if estimator.is_worker:
             raise SystemExit(0)  # the chief evaluates, exports and registers
         estimator.evaluate(opened.evaluation_input)
-        return estimator.export_saved_model(
-            f"{folder}/export",
-            serving=experiment.serving,
-            recipe=opened.recipe,
-            profile=opened.profile.to_json(),
-            label_unit=experiment.label.unit,
-        )
+        with tempfile.TemporaryDirectory() as made:
+            importance = Path(made) / _IMPORTANCE
+            importance.write_bytes(msgspec.json.encode(_importance(estimator, opened)))
+            return estimator.export_saved_model(
+                f"{folder}/export",
+                assets_extra={_IMPORTANCE: str(importance)},
+                serving=experiment.serving,
+                recipe=opened.recipe,
+                profile=opened.profile.to_json(),
+                label_unit=experiment.label.unit,
+            )
+
+
+def _importance(estimator: Estimator, opened: OpenExperiment) -> dict[str, float]:
+    """Of the columns, on as many evaluation rows as take a moment; empty where a single column is all there is."""
+    columns = len(estimator.fitted_model().features.raw_schema)
+    rows = _IMPORTANCE_PREDICTIONS // (columns * _IMPORTANCE_REPEATS)
+    if columns < 2 or rows < _LEAST_IMPORTANCE_ROWS:
+        return {}
+    return estimator.permutation_importance(
+        opened.evaluation_input, repeats=_IMPORTANCE_REPEATS, most_rows=min(rows, _MOST_IMPORTANCE_ROWS)
+    )
+
+
+def _importance_of(uri: str) -> dict[str, float]:
+    """What a bundle says of its columns' importance."""
+    manifest, name = read_manifest(uri), f"trainer/{_IMPORTANCE}"
+    if name not in manifest.files:
+        return {}
+    return msgspec.json.decode(read_file(uri, manifest, name), type=dict[str, float])
 
 
 def _train_photos(
