@@ -338,3 +338,21 @@ def test_files_that_cannot_be_deleted_do_not_keep_the_version_registered(
     assert registry.list_versions("m").items == ()
     assert [version.state for version in registry.list_unfinished("m")] == [VersionState.DELETING]
     assert registry.create_version("m", "v1", bundle).number == 2
+
+
+def test_a_rollback_goes_to_the_default_before_and_a_second_one_comes_back(
+    registry: Registry, make_bundle: MakeBundle
+) -> None:
+    registry.create_model("m", labels={"penstock.traffic": "1=90,3=10", "team": "data"})
+    for name in ("v1", "v2", "v3"):
+        registry.create_version("m", name, str(make_bundle()))
+    with pytest.raises(PreconditionError, match="no earlier default"):
+        registry.roll_back("m")
+    registry.set_default("m", "v3")
+    registry.set_default("m", "v3")
+    assert registry.roll_back("m", without_labels=["penstock.traffic"]).name == "v1"
+    assert registry.get_model("m").labels == {"team": "data"}
+    assert registry.roll_back("m").name == "v3"
+    registry.delete_version("m", "v1")
+    with pytest.raises(PreconditionError, match="no earlier default"):
+        registry.roll_back("m")

@@ -13,7 +13,7 @@ from typing import IO
 
 import httpx
 
-__all__ = ["RunningServer", "run_server", "wait_until"]
+__all__ = ["RunningServer", "penstock_fails", "run_server", "wait_until"]
 
 _START_WITHIN_S = 60.0
 
@@ -93,3 +93,11 @@ def wait_until(holds: Callable[[], bool], *, within_s: float = 60.0) -> float:
 def _read_line(stream: IO[str]) -> str:
     ready, _, _ = select.select([stream], [], [], _START_WITHIN_S)
     return stream.readline() if ready else ""
+
+
+def penstock_fails(*words: str) -> str:
+    """What the command says as it refuses to run."""
+    command = [sys.executable, "-m", "penstock.cli.main", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    return done.stderr

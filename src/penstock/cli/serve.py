@@ -32,6 +32,8 @@ _MIB = 1024 * 1024
 @click.option("--cors-origin", multiple=True, metavar="ORIGIN", help="Web pages that may ask; * for all. Repeatable.")
 @click.option("--drift-threshold", type=click.FloatRange(0), default=0.2, show_default=True, help="Stability index.")
 @click.option("--drift-webhook", metavar="URL", help="Told by POST when a column starts or stops to drift.")
+@click.option("--sample-rate", type=click.FloatRange(0, 1), default=0, show_default=True, help="Share to be kept.")
+@click.option("--sample-to", metavar="URI", help="Folder for Parquet files of sampled requests and answers.")
 @click.option(
     "--access-log-rate",
     type=click.FloatRange(0, 1),
@@ -62,6 +64,8 @@ def serve(
     cors_origin: tuple[str, ...],
     drift_threshold: float,
     drift_webhook: str | None,
+    sample_rate: float,
+    sample_to: str | None,
     access_log_rate: float,
 ) -> None:
     """Answer predictions over HTTP: every model of the registry, or one bundle with --model-dir.
@@ -79,8 +83,10 @@ def serve(
     from penstock.serving.drift_alarm import DriftOptions
     from penstock.serving.exposure import read_token_file
     from penstock.serving.limits import Limits
+    from penstock.serving.sampling import SampleOptions
     from penstock.serving.server import Server, ServerOptions
     from penstock.settings import SERVING_REST_PORT
+    from penstock.store import blobs
 
     settings = settings_of(ctx)
     vertex = settings.vertex
@@ -92,6 +98,10 @@ def serve(
         raise UsageError("--model names a model of the registry; with --model-dir, name it with --model-name")
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("--tls-cert and --tls-key go together")
+    if (sample_rate > 0) != (sample_to is not None):
+        raise UsageError(
+            "--sample-rate and --sample-to go together: the share of the requests, and the folder for them"
+        )
     minimum, maximum = parse_scale(workers)
     body_bytes = int(max_body_mb * _MIB)
     limits = Limits(
@@ -121,6 +131,7 @@ def serve(
             predict_route=vertex.predict_route if vertex else None,
             health_route=vertex.health_route if vertex else None,
             is_guarded=vertex is not None,
+            samples=SampleOptions(rate=sample_rate, folder=blobs.absolute(sample_to)) if sample_to else None,
             drift=DriftOptions(threshold=drift_threshold, webhook=drift_webhook),
             limits=limits,
         ),

@@ -190,6 +190,24 @@ def set_default(ctx: click.Context, version: str, model: str, output_format: str
     _echo(changed, f"version {changed.name} is now the default of model {model}", output_format)
 
 
+@versions.command("rollback", short_help="Go back to the version that was the default before.")
+@model_option
+@gcloud_flags
+@format_option
+@click.pass_context
+def rollback(ctx: click.Context, model: str, output_format: str) -> None:
+    """Make the version answer again that did before the default was last changed, and end any split or shadow.
+
+    Running servers follow within a second or two, and no request fails. Doing it twice undoes it.
+    """
+    from penstock.registry.registry import open_registry
+    from penstock.serving.traffic import SHADOW_LABEL, TRAFFIC_LABEL
+
+    with open_registry(settings_of(ctx)) as registry:
+        changed = registry.roll_back(model, without_labels=(TRAFFIC_LABEL, SHADOW_LABEL))
+    _echo(changed, f"version {changed.name} is the default of model {model} again", output_format)
+
+
 @versions.command()
 @click.argument("version")
 @model_option

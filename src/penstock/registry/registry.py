@@ -1,7 +1,7 @@
 """Models and their versions in the metadata store, each version with its own copy of a bundle."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, func, select
 from sqlalchemy.exc import IntegrityError
 
 from penstock.bundle.folder import copy_bundle, read_manifest
-from penstock.errors import AlreadyExistsError, PreconditionError, StoreError
+from penstock.errors import AlreadyExistsError, NotFoundError, PreconditionError, StoreError
 from penstock.registry.listing import Filter, Page, page_of
 from penstock.registry.names import check_labels, check_name
 from penstock.registry.records import Model, Requested, UnfinishedVersion, Version, lineage_of
@@ -258,7 +258,32 @@ class Registry:
         with self._database.write(_SUBJECT) as connection:
             of_model = model_row(connection, self.project, model)
             row = version_row(connection, of_model, version)
-            connection.execute(models.update().where(models.c.id == of_model.id).values(default_number=row.number))
+            if row.number != of_model.default_number:
+                values = {"default_number": row.number, "previous_number": of_model.default_number}
+                connection.execute(models.update().where(models.c.id == of_model.id).values(values))
+            return self._version(version_row(connection, of_model, row.number))
+
+    def roll_back(self, model: str, *, without_labels: Sequence[str] = ()) -> Version:
+        """Makes the version the default that was it before, and takes labels away from the model in the same moment.
+
+        Rolling back twice leaves the default as it was. Raises PreconditionError where no other version was the
+        default, or it is gone.
+        """
+        with self._database.write(_SUBJECT) as connection:
+            of_model = model_row(connection, self.project, model)
+            number = of_model.previous_number
+            try:
+                row = None if number is None else version_row(connection, of_model, number)
+            except NotFoundError:
+                row = None
+            if row is None:
+                raise PreconditionError(
+                    f"model {model!r} has no earlier default to go back to; name one: "
+                    f"penstock versions set-default VERSION --model {model}"
+                )
+            values = {"default_number": number, "previous_number": of_model.default_number}
+            values |= changes(of_model, None, dict.fromkeys(without_labels))
+            connection.execute(models.update().where(models.c.id == of_model.id).values(values))
             return self._version(version_row(connection, of_model, row.number))
 
     def delete_version(self, model: str, version: str | int) -> None:

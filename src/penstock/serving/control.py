@@ -11,6 +11,7 @@ import msgspec
 from penstock.serving.catalog import Catalog
 from penstock.serving.limits import Limits
 from penstock.serving.reports import Report
+from penstock.serving.sampling import SampleOptions
 from penstock.serving.tokens import Grant
 
 __all__ = [
@@ -42,6 +43,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     predict_route, health_route: further paths that answer for the only model.
     tls_certificate, tls_key: PEM files, both or none.
     grpc_address: host and port of the gRPC service, which workers share; None for none.
+    samples: which requests are kept, and where; None for none.
     """
 
     limits: Limits
@@ -55,6 +57,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     tls_certificate: str | None = None
     tls_key: str | None = None
     grpc_address: str | None = None
+    samples: SampleOptions | None = None
 
 
 class UseCatalog(msgspec.Struct, tag=True, frozen=True):

@@ -20,7 +20,7 @@ class Exchange:
     started: `time.monotonic()` of its arrival.
     is_second_try: whether its version has once been gone when it was to be loaded.
     refusal: why the body was not read, where it was not.
-    status, sent_bytes, seconds: of the answer, once given; seconds since the arrival.
+    answer, status, sent_bytes, seconds: of the answer, once given; seconds since the arrival.
     mirror: who else is to have the answer (a `Mirror`), None for nobody.
     protocol: the name of the wire protocol whose handler took it, or "".
     model_name, version, rows: what answered it and how many instances it had, where a model did.
@@ -28,6 +28,7 @@ class Exchange:
 
     # Defaults of the class, not set one by one: most requests change few of them, and this runs for each request.
     body: bytes = b""
+    answer: bytes = b""
     refusal: Refusal | None = None
     status: int = 0
     sent_bytes: int = 0
@@ -58,6 +59,7 @@ class Exchange:
             return
         self.status = status
         self.sent_bytes = len(body)
+        self.answer = body
         self.seconds = monotonic() - self.started
         self._send(status, body, headers)
         if self.mirror is not None:

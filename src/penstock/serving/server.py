@@ -28,6 +28,7 @@ from penstock.serving.limits import Limits
 from penstock.serving.metrics import Ledger
 from penstock.serving.pool import Worker, WorkerPool
 from penstock.serving.reports import Report
+from penstock.serving.sampling import SampleOptions
 from penstock.serving.tokens import Grant, TokenFile, grant_of_token
 
 __all__ = ["Server", "ServerOptions"]
@@ -53,6 +54,7 @@ class ServerOptions:
     allowed_hosts: further names that requests may be for, where only this machine can reach `host`; "*" for all.
     cors_origins: origins of web pages that may ask, "*" for all.
     predict_route, health_route: further paths that answer for the only model.
+    samples: which requests and answers are kept, and where; None for none.
     is_guarded: whether something else keeps strangers out, so that no token is needed.
     """
 
@@ -72,6 +74,7 @@ class ServerOptions:
     is_guarded: bool = False
     drift: DriftOptions = field(default_factory=DriftOptions)
     limits: Limits = field(default_factory=Limits)
+    samples: SampleOptions | None = None
 
 
 class Server:
@@ -112,6 +115,7 @@ class Server:
             tls_certificate=str(options.tls_certificate) if options.tls_certificate else None,
             tls_key=str(options.tls_key) if options.tls_key else None,
             grpc_address=self._reserve_grpc_port(options),
+            samples=options.samples,
         )
         self._scheme = "https" if options.tls_certificate else "http"
         self._grpc_address = settings.grpc_address

@@ -44,6 +44,7 @@ from penstock.serving.monitoring import Monitoring
 from penstock.serving.open_inference import OpenInference
 from penstock.serving.refusals import Refusal
 from penstock.serving.router import Router
+from penstock.serving.sampling import Sampler
 from penstock.serving.service import Service
 from penstock.serving.tf_serving import TensorFlowServing
 from penstock.serving.vertex import VertexContainer
@@ -89,6 +90,7 @@ class Worker:
         self._access = Access(settings.grants)
         self._hosts = Hosts(settings.host_names)
         self._log = AccessLog(sys.stderr.fileno(), rate=settings.access_log_rate)
+        self._sampler = Sampler(settings.samples) if settings.samples else None
         self._gateway = Gateway(
             arrived=self._loop.arrive,
             admit=self._admit,
@@ -130,6 +132,8 @@ class Worker:
         self._report()
         self._service.close()
         self._explaining.close()
+        if self._sampler is not None:
+            self._sampler.close()
 
     def _admit(self, exchange: Exchange) -> Refusal | None:
         return self._hosts.admit(exchange) or self._access.admit(exchange)
@@ -146,10 +150,14 @@ class Worker:
     def _keep_books(self, answered: Sequence[Exchange]) -> None:
         self._books.record(answered)
         self._log.record(answered)
+        if self._sampler is not None:
+            self._sampler.record(answered)
 
     def _heartbeat(self) -> None:
         self._gateway.sweep()
         self._service.heartbeat()
+        if self._sampler is not None:
+            self._sampler.heartbeat()
         self._report()
         if self._stop_at is not None and monotonic() >= self._stop_at:
             self._stop()

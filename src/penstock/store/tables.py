@@ -80,6 +80,7 @@ models = Table(
     Column("console_logging", Boolean, nullable=False),
     Column("created", UtcTime, nullable=False),
     Column("default_number", Integer),
+    Column("previous_number", Integer),
     Column("next_number", Integer, nullable=False),
     sqlite_autoincrement=True,
 )
