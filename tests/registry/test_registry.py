@@ -344,8 +344,9 @@ def test_a_rollback_goes_to_the_default_before_and_a_second_one_comes_back(
     registry: Registry, make_bundle: MakeBundle
 ) -> None:
     registry.create_model("m", labels={"penstock.traffic": "1=90,3=10", "team": "data"})
+    bundle = str(make_bundle())
     for name in ("v1", "v2", "v3"):
-        registry.create_version("m", name, str(make_bundle()))
+        registry.create_version("m", name, bundle)
     with pytest.raises(PreconditionError, match="no earlier default"):
         registry.roll_back("m")
     registry.set_default("m", "v3")
