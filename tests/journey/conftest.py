@@ -26,7 +26,7 @@ def penstock(folder: Path) -> Penstock:
 
     def run(*words: str, status: int = 0) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "penstock.cli.main", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, timeout=240)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, timeout=1200)
         assert done.returncode == status, f"{words}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done
