@@ -25,7 +25,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def set_up(checkout: Path) -> str:
     done = subprocess.run(
-        ["scripts/environment.sh", "core"], cwd=checkout, capture_output=True, text=True, check=False, timeout=600
+        ["scripts/environment.sh", "core"], cwd=checkout, capture_output=True, text=True, check=False, timeout=3000
     )
     assert done.returncode == 0, done.stderr
     return done.stderr

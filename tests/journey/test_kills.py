@@ -27,7 +27,6 @@ training: {max_steps: 20000, batch_size: 64}
 """
 
 
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kills", [pytest.param(2, id="everyday"), pytest.param(25, marks=pytest.mark.slow, id="many")])
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     kills: int, penstock: Penstock, folder: Path, settings: Settings

@@ -99,7 +99,6 @@ def test_a_process_that_dies_at_one_line_or_another_leaves_nothing_half_done(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 def test_a_process_that_dies_at_any_line_leaves_nothing_half_done(settings: Settings, make_bundle: MakeBundle) -> None:
     bundle = make_bundle()
     with_one_version(settings, bundle)
@@ -152,7 +151,6 @@ def test_a_killed_process_leaves_nothing_half_done(settings: Settings, make_bund
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 def test_a_process_killed_often_leaves_nothing_half_done(settings: Settings, make_bundle: MakeBundle) -> None:
     kill_at_random_moments(settings, make_bundle(graph=b"x" * 8_000_000), rounds=80)
 
