@@ -2,7 +2,7 @@ import re
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.data.expressions.patterns import pattern
@@ -15,6 +15,12 @@ from penstock.errors import ExpressionError
         ("(a+)+", "a repetition inside an unbounded repetition"),
         ("(a*)*", "a repetition inside an unbounded repetition"),
         ("(a|b?)+", "a repetition inside an unbounded repetition"),
+        ("(a|a)*b", "alternatives that begin alike"),
+        ("(aa|a)+", "alternatives that begin alike"),
+        ("(a{1,2})*", "a repetition inside an unbounded repetition"),
+        ("(a?){30}a{30}", "too many ways"),
+        ("(a{0,20}){20}", "too many ways"),
+        ("(.*a){12}", "too many ways"),
         ("(?i)a", "only '(?:…)'"),
         ("(?P<x>a)", "only '(?:…)'"),
         ("a(?!b)", "only '(?:…)'"),
@@ -39,6 +45,24 @@ def test_what_the_two_dialects_do_not_share_is_refused(text: str, message: str) 
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        (r"(\d{1,3}\.){3}\d{1,3}", "10.0.0.127"),
+        ("(foo|bar)+", "foobarfoo"),
+        ("(?:ab|[cd])?e", "abe"),
+        (r"(\w+ ){2}", "to be "),
+        (r"^(\w+)\s+(\d+)$", "rooms  6"),
+        ("(ab)*", "abab"),
+        ("a{0,1000}b", "aaab"),
+    ],
+)
+def test_repetitions_that_cost_little_are_taken(text: str, subject: str) -> None:
+    found = pattern(text).compiled.search(subject)
+    assert found is not None
+    assert found[0] == subject
+
+
 atoms = st.sampled_from(
     ["a", "b", "-", " ", ".", r"\d", r"\w", r"\s", r"\D", r"\.", "é", "日", "[ab]", "[^a]", r"[\d-]", "[a-c]"]
 )
@@ -56,6 +80,7 @@ patterns = st.one_of(
 subjects = st.text(alphabet="ab-. 1é日\n_", max_size=12)
 
 
+@settings(deadline=None)
 @given(text=patterns, subject=subjects)
 def test_python_and_re2_find_the_same(text: str, subject: str) -> None:
     checked = pattern(text)

@@ -1,10 +1,12 @@
 """Regular expressions that mean the same in Python's `re` and in RE2: a common subset, rewritten for both.
 
 Classes are ASCII, `.` matches no newline, `^` and `$` are the two ends of the text. Groups, `|`,
-`* + ? {m,n}` and their lazy forms are in; look-around, back-references and inline flags are not, nor a repetition
-inside an unbounded repetition (`(a+)+`), on which Python's matcher can take exponential time.
+`* + ? {m,n}` and their lazy forms are in; look-around, back-references and inline flags are not, nor repetitions of
+what can match one text in several ways (`(a+)+`, `(a|a)*`, `(a?){30}`), on which Python's matcher can take exponential
+time.
 """
 
+import math
 import re
 from functools import lru_cache
 
@@ -14,6 +16,12 @@ __all__ = ["MOST_REPEATS", "Pattern", "pattern"]
 
 MOST_REPEATS = 1_000
 """RE2's own bound on counted repetition."""
+
+_MOST_WAYS = 10_000
+"""In how many ways a counted repetition may match one text; the matcher may have to try them all."""
+
+_MANY = 20
+"""What an unbounded repetition counts for in a counted one: a few of them in a row take polynomial time."""
 
 _CLASSES = {
     "d": "0-9",
@@ -49,7 +57,7 @@ def pattern(text: str) -> Pattern:
 class _Reader:
     """Recursive descent over the pattern; each method returns the rewritten text and what it can match.
 
-    A piece is (text, may be empty, holds an unbounded repetition).
+    A piece is (text, may be empty, in how many ways it can match one text).
     """
 
     def __init__(self, text: str) -> None:
@@ -66,37 +74,55 @@ class _Reader:
             raise self._error("')' closes nothing; write '\\)' for the character")
         return written
 
-    def _alternatives(self) -> tuple[str, bool, bool]:
+    def _alternatives(self) -> tuple[str, bool, float]:
+        begins = [self._at]
         pieces = [self._sequence()]
         while self._peek() == "|":
             self._at += 1
+            begins.append(self._at)
             pieces.append(self._sequence())
-        return "|".join(p[0] for p in pieces), any(p[1] for p in pieces), any(p[2] for p in pieces)
+        firsts = [self._text[begin : begin + 1] for begin in begins]
+        # Where the first character tells the branches apart, one text matches one of them.
+        is_told = len(set(firsts)) == len(firsts) and not any(
+            first in _SPECIAL or self._text[begin + 1 : begin + 2] in ("*", "?", "{") or piece[1]
+            for first, begin, piece in zip(firsts, begins, pieces, strict=True)
+        )
+        ways = (max if is_told else sum)(piece[2] for piece in pieces)
+        return "|".join(p[0] for p in pieces), any(p[1] for p in pieces), ways
 
-    def _sequence(self) -> tuple[str, bool, bool]:
-        written, is_empty, is_unbounded = "", True, False
+    def _sequence(self) -> tuple[str, bool, float]:
+        written, is_empty, ways = "", True, 1.0
         while self._peek() not in ("", "|", ")"):
             piece = self._repeated()
             written += piece[0]
             is_empty = is_empty and piece[1]
-            is_unbounded = is_unbounded or piece[2]
-        return written, is_empty, is_unbounded
+            ways *= piece[2]
+        return written, is_empty, ways
 
-    def _repeated(self) -> tuple[str, bool, bool]:
+    def _repeated(self) -> tuple[str, bool, float]:
         began = self._at
-        written, is_empty, is_unbounded = self._atom()
+        written, is_empty, ways = self._atom()
         if (bounds := self._bounds()) is None:
-            return written, is_empty, is_unbounded
+            return written, is_empty, ways
         low, high, suffix = bounds
-        if high is None and (is_unbounded or is_empty):
+        if high is None and (ways > 1 or is_empty):
             self._at = began
-            raise self._error("a repetition inside an unbounded repetition can take exponential time; flatten it")
+            raise self._error(
+                "a repetition inside an unbounded repetition, or alternatives that begin alike, can take exponential "
+                "time; flatten it, such as [ab]* for (a|b)*"
+            )
+        if high is not None and ways > 1 and high * math.log(min(ways, _MANY)) > math.log(_MOST_WAYS):
+            self._at = began
+            raise self._error(f"what is repeated {suffix} can match one text in too many ways; flatten it")
         if self._peek() == "?":
             self._at += 1
             suffix += "?"
         if self._bounds() is not None:
             raise self._error("two repetitions follow each other")
-        return written + suffix, is_empty or low == 0, is_unbounded or high is None
+        within = (
+            math.inf if high is None else (high - low + 1) * min(ways, _MANY) ** high if ways > 1 else high - low + 1
+        )
+        return written + suffix, is_empty or low == 0, within
 
     def _bounds(self) -> tuple[int, int | None, str] | None:
         sign = self._peek()
@@ -115,52 +141,52 @@ class _Reader:
         self._at = found.end()
         return low, high, found[0]
 
-    def _atom(self) -> tuple[str, bool, bool]:
+    def _atom(self) -> tuple[str, bool, float]:
         character = self._take()
         match character:
             case "(":
                 return self._group()
             case "[":
-                return self._class(), False, False
+                return self._class(), False, 1.0
             case ".":
-                return r"[^\n]", False, False
+                return r"[^\n]", False, 1.0
             case "^":
-                return self._start, True, False
+                return self._start, True, 1.0
             case "$":
-                return self._end, True, False
+                return self._end, True, 1.0
             case "\\":
                 return self._escape()
             case "*" | "+" | "?" | "{":
                 self._at -= 1
                 raise self._error(f"{character!r} repeats nothing; write '\\{character}' for the character")
             case "]" | "}":
-                return "\\" + character, False, False
+                return "\\" + character, False, 1.0
             case _:
-                return _written(character), False, False
+                return _written(character), False, 1.0
 
-    def _group(self) -> tuple[str, bool, bool]:
+    def _group(self) -> tuple[str, bool, float]:
         opening = "("
         if self._peek() == "?":
             if self._text[self._at : self._at + 2] != "?:":
                 raise self._error("of the groups that begin with '(?', only '(?:…)' is in the common subset")
             self._at += 2
             opening = "(?:"
-        written, is_empty, is_unbounded = self._alternatives()
+        written, is_empty, ways = self._alternatives()
         if self._take() != ")":
             raise self._error("expected ')'")
-        return f"{opening}{written})", is_empty, is_unbounded
+        return f"{opening}{written})", is_empty, ways
 
-    def _escape(self) -> tuple[str, bool, bool]:
+    def _escape(self) -> tuple[str, bool, float]:
         character = self._take()
         if character in _CLASSES:
-            return f"[{_CLASSES[character]}]", False, False
+            return f"[{_CLASSES[character]}]", False, 1.0
         if character.lower() in _CLASSES:
-            return f"[^{_CLASSES[character.lower()]}]", False, False
+            return f"[^{_CLASSES[character.lower()]}]", False, 1.0
         if character in _CONTROLS:
-            return _CONTROLS[character], False, False
+            return _CONTROLS[character], False, 1.0
         if character in ("b", "B"):
-            return f"\\{character}", True, False
-        return self._literal_escape(character), False, False
+            return f"\\{character}", True, 1.0
+        return self._literal_escape(character), False, 1.0
 
     def _class(self) -> str:
         negated = self._peek() == "^"
