@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.data.profile import (
+    RANKS,
     ColumnProfile,
     Histogram,
     TextLengths,
@@ -18,7 +19,7 @@ from penstock.data.profile import (
 from penstock.data.schema import Column, DataType
 from penstock.data.sketch import DistinctSketch, Moments
 
-__all__ = ["BINS", "histogram_edges", "profile_of_counts", "time_shares"]
+__all__ = ["BINS", "counting_edges", "histogram_edges", "profile_of_counts", "time_shares", "widened_edges"]
 
 BINS = 32
 HOUR_US = 3_600_000_000
@@ -100,6 +101,33 @@ def histogram_edges(
         return low - 0.5 + width * np.arange(bins + 1, dtype=np.float64), False
     edges = np.linspace(low, high, BINS + 1)
     return (edges if np.all(np.diff(edges) > 0) else np.array([low, high])), False
+
+
+def widened_edges(edges: NDArray[np.float64], *, is_log: bool) -> NDArray[np.float64]:
+    """A quarter more bins of the same width on both sides, since a sample seldom holds the extremes."""
+    more = max(2, len(edges) // 4)
+    if len(edges) < 3:
+        low, high = float(edges[0]), float(edges[-1])
+        return np.linspace(low - 1.0, high + 1.0, 5)
+    steps = np.arange(1, more + 1)
+    if is_log:
+        ratio = edges[-1] / edges[-2]
+        above = edges[-1] * ratio**steps
+        return np.concatenate([edges, above[np.isfinite(above)]])
+    width = edges[-1] - edges[-2]
+    return np.concatenate([edges[0] - width * steps[::-1], edges, edges[-1] + width * steps])
+
+
+def counting_edges(display: NDArray[np.float64], typical: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The shown edges and, between them, quantiles of typical values; 0 and values of many ranks get their own bins."""
+    if not len(typical):
+        return display
+    quantiles, repeats = np.unique(
+        np.quantile(typical, np.arange(1, RANKS) / RANKS, method="inverted_cdf"), return_counts=True
+    )
+    heavy = np.nextafter(quantiles[repeats > 1], np.inf)
+    inner = np.concatenate([quantiles, heavy, [0.0, np.nextafter(0.0, np.inf)]])
+    return np.union1d(display, inner[(inner > display[0]) & (inner < display[-1])])
 
 
 def time_shares(times_us: NDArray[np.float64], counts: NDArray[np.int64]) -> TimeShares:

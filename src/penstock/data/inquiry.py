@@ -15,60 +15,33 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from penstock.data.counts import HOUR_US, histogram_edges, profile_of_counts
+from penstock.data.counts import HOUR_US, counting_edges, histogram_edges, profile_of_counts, widened_edges
 from penstock.data.engine import quote_text
 from penstock.data.profile import RANKS, ColumnProfile, Histogram, TextLengths, TimeShares, ValueCount
-from penstock.data.sample import SAMPLE, SampledRows
+from penstock.data.sample import SAMPLE
 from penstock.data.schema import Column, DataType
 from penstock.data.sketch import RANKS_OF_BITS, REGISTERS, DistinctSketch, Moments
+from penstock.data.subject import (
+    MAX_FREQUENT,
+    MIN_FREQUENT_SHARE,
+    Subject,
+    frequent_values,
+    sampled_distinct,
+    sampled_values,
+)
 from penstock.data.survey import ColumnSurvey
 
-__all__ = ["Facts", "Inquiry", "Subject", "inquiry_of"]
+__all__ = ["Facts", "Inquiry", "inquiry_of"]
 
 FEW_NUMBERS = 1_000
 LISTED_VALUES = 500
 FEW_TEXTS = 10_000
-_CANDIDATES = 100
-_MIN_CANDIDATE_COUNT = 3
-_MIN_CANDIDATE_SHARE = 1e-3
 _UNSEEN_MEAN = 8.0
 """A value that a sample holds less than 3 times is expected there less than 8 times, with 98 % confidence (Poisson)."""
 _MONDAY_HOURS = 72
 """Timestamps begin on a Thursday."""
 _WEEK_HOURS = 168
 _HASHER = f"duckdb-{duckdb.__version__}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """A column before the pass. place: it is `c<place>` in the SQL of all rows and of the sample.
-
-    kept: how many values to keep. survey: what an earlier pass found, None in the first: then the sample has to do.
-    """
-
-    type: DataType
-    place: int
-    kept: int
-    sample: SampledRows
-    survey: ColumnSurvey | None
-
-    @property
-    def name(self) -> str:
-        return f"c{self.place}"
-
-    @property
-    def value(self) -> str:
-        """SQL of the column's values as Python gets them: timestamps as microseconds."""
-        return f"epoch_us({self.name})" if self.type is DataType.TIMESTAMP else self.name
-
-    @property
-    def number(self) -> str:
-        return f"CAST({self.value} AS DOUBLE)"
-
-    @property
-    def hash(self) -> str:
-        """SQL of a value's hash; whole numbers hash as the same floats do."""
-        return f"hash({self.name})" if self.type is DataType.STRING else f"hash({self.number})"
 
 
 @dataclass(frozen=True)
@@ -103,13 +76,13 @@ def inquiry_of(subject: Subject, connection: duckdb.DuckDBPyConnection) -> Inqui
     """
     is_text = subject.type is DataType.STRING
     known = None if subject.survey is None else subject.survey.distinct
-    distinct = _sampled_distinct(subject, connection) if known is None else known
+    distinct = sampled_distinct(subject, connection) if known is None else known
     if subject.survey is None and distinct <= LISTED_VALUES:
-        return ListedColumn(subject, _sampled_values(subject, connection))
+        return ListedColumn(subject, sampled_values(subject, connection))
     is_few = distinct <= (FEW_TEXTS if is_text else FEW_NUMBERS)
     if is_few or subject.sample.is_whole or subject.type is DataType.BOOLEAN:
         return CountedColumn(subject) if subject.survey is not None else None
-    candidates = _candidates(subject, connection)
+    candidates = frequent_values(subject, connection)
     if is_text:
         return TextColumn(subject, candidates)
     fetched = connection.execute(f"SELECT {subject.number} AS x FROM {SAMPLE}").fetchnumpy()["x"]
@@ -121,8 +94,8 @@ def inquiry_of(subject: Subject, connection: duckdb.DuckDBPyConnection) -> Inqui
         low, high = (least if math.isfinite(least) else low), (most if math.isfinite(most) else high)
     display, is_log = histogram_edges(subject.type, low, high, typical)
     if subject.survey is None:
-        display = _widened(display, is_log=is_log)
-    return NumberColumn(subject, candidates, display, is_log, _counting_edges(display, typical), typical)
+        display = widened_edges(display, is_log=is_log)
+    return NumberColumn(subject, candidates, display, is_log, counting_edges(display, typical), typical)
 
 
 @dataclass(frozen=True)
@@ -367,62 +340,6 @@ def _sketched(place: str) -> str:
     return f"CAST(bitstring_agg({place}, 0, {REGISTERS * RANKS_OF_BITS - 1}) AS VARCHAR)"
 
 
-def _sampled_values(subject: Subject, connection: duckdb.DuckDBPyConnection) -> list[Any]:
-    """The different values of the sample. The empty text is left out: DuckDB has it stand for all other texts."""
-    query = f"SELECT DISTINCT {subject.value} FROM {SAMPLE} WHERE {subject.name} IS NOT NULL ORDER BY 1"
-    return [row[0] for row in connection.execute(query).fetchall() if row[0] != ""]
-
-
-def _sampled_distinct(subject: Subject, connection: duckdb.DuckDBPyConnection) -> int:
-    """About how many different values all rows hold, by those of the sample: the GEE of Charikar et al., PODS 2000."""
-    answer = connection.execute(
-        f"SELECT count(*), count(CASE WHEN n = 1 THEN 1 END) FROM (SELECT count(*) AS n FROM {SAMPLE} "
-        f"WHERE {subject.name} IS NOT NULL GROUP BY {subject.name})"
-    ).fetchone()
-    assert answer is not None
-    different, once = int(answer[0]), int(answer[1])
-    scale = math.sqrt(max(subject.sample.total, 1) / max(subject.sample.rows, 1))
-    return round(different - once + scale * once)
-
-
-def _widened(edges: NDArray[np.float64], *, is_log: bool) -> NDArray[np.float64]:
-    """A quarter more bins of the same width on both sides, since a sample seldom holds the extremes."""
-    more = max(2, len(edges) // 4)
-    if len(edges) < 3:
-        low, high = float(edges[0]), float(edges[-1])
-        return np.linspace(low - 1.0, high + 1.0, 5)
-    steps = np.arange(1, more + 1)
-    if is_log:
-        ratio = edges[-1] / edges[-2]
-        above = edges[-1] * ratio**steps
-        return np.concatenate([edges, above[np.isfinite(above)]])
-    width = edges[-1] - edges[-2]
-    return np.concatenate([edges[0] - width * steps[::-1], edges, edges[-1] + width * steps])
-
-
-def _counting_edges(display: NDArray[np.float64], typical: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The shown edges and, between them, quantiles of typical values; 0 and values of many ranks get their own bins."""
-    if not len(typical):
-        return display
-    quantiles, repeats = np.unique(
-        np.quantile(typical, np.arange(1, RANKS) / RANKS, method="inverted_cdf"), return_counts=True
-    )
-    heavy = np.nextafter(quantiles[repeats > 1], np.inf)
-    inner = np.concatenate([quantiles, heavy, [0.0, np.nextafter(0.0, np.inf)]])
-    return np.union1d(display, inner[(inner > display[0]) & (inner < display[-1])])
-
-
-def _candidates(subject: Subject, connection: duckdb.DuckDBPyConnection) -> list[Any]:
-    """The values that are frequent in the sample. The empty text is none: DuckDB has it stand for all others."""
-    least = max(_MIN_CANDIDATE_COUNT, math.ceil(subject.sample.rows * _MIN_CANDIDATE_SHARE))
-    is_other = f"{subject.name} = ''" if subject.type is DataType.STRING else f"isinf({subject.number})"
-    rows = connection.execute(
-        f"SELECT {subject.value}, count(*) FROM {SAMPLE} WHERE {subject.name} IS NOT NULL AND NOT ({is_other}) "
-        f"GROUP BY 1 HAVING count(*) >= {least} ORDER BY 2 DESC, 1 LIMIT {_CANDIDATES}"
-    ).fetchall()
-    return [row[0] for row in rows]
-
-
 def _counted(subject: Subject, candidates: Sequence[Any]) -> str:
     if not candidates:
         return "NULL"
@@ -438,8 +355,8 @@ def _frequent(candidates: Sequence[Any], counts: Mapping[Any, int] | None, kept:
 
 def _values_error(subject: Subject, facts: Facts, candidates: Sequence[Any], counts: Mapping[Any, int] | None) -> int:
     """How often a value may occur that is not among the candidates, as far as the sample can tell."""
-    unseen = math.ceil(2 * max(_UNSEEN_MEAN / max(subject.sample.rows, 1), _MIN_CANDIDATE_SHARE) * facts.rows)
-    if len(candidates) < _CANDIDATES or not counts:
+    unseen = math.ceil(2 * max(_UNSEEN_MEAN / max(subject.sample.rows, 1), MIN_FREQUENT_SHARE) * facts.rows)
+    if len(candidates) < MAX_FREQUENT or not counts:
         return unseen
     return max(unseen, min(counts.get(value, 0) for value in candidates))
 

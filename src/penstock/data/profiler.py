@@ -6,12 +6,13 @@ from typing import Any
 import duckdb
 
 from penstock.data.engine import Workspace, mapped_errors, run_with_progress
-from penstock.data.inquiry import Facts, Inquiry, Subject, inquiry_of
+from penstock.data.inquiry import Facts, Inquiry, inquiry_of
 from penstock.data.options import Progress, ReadOptions
 from penstock.data.profile import MAX_VALUES, ColumnProfile, TableProfile
 from penstock.data.relations import relate
 from penstock.data.sample import SAMPLE, SampledRows, draw_sample, estimated_rows
 from penstock.data.scan import CsvLayout, Scan
+from penstock.data.subject import Subject
 from penstock.data.survey import Questions
 from penstock.data.table import Table, TableSource, open_table
 from penstock.errors import UsageError
