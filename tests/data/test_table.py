@@ -404,3 +404,10 @@ def test_a_format_can_be_named(tmp_path: Path, settings: Settings) -> None:
     path.write_text('{"a": 1}\n')
     with open_table(path, settings=settings, options=ReadOptions(format=TableFormat.JSON_LINES)) as table:
         assert table.read()["a"].tolist() == [1]
+
+
+def test_quoted_line_breaks_survive_the_rewriting_that_leaves_rows_out(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\n1,"ha \n""ha"" \nha"\n3,4\n')
+    with open_table(path, settings=settings, options=ReadOptions(bad_rows="reject")) as table:
+        assert (table.count(), len(table.rejected)) == (2, 0)
