@@ -6,6 +6,9 @@ import pytest
 
 from penstock.errors import ConfigError, NotFoundError
 from penstock.estimators.dnn import DNNClassifier, DNNRegressor
+from penstock.estimators.linear import LinearRegressor
+from penstock.estimators.real_mlp import RealMLPRegressor
+from penstock.estimators.tabm import TabMRegressor
 
 
 def rmse(estimator: Any, data: Any) -> float:
@@ -19,6 +22,20 @@ def test_a_warm_start_begins_where_the_earlier_training_ended(houses: Any, tmp_p
     warm.train(lambda: houses, max_steps=1)
     assert rmse(warm, houses) == pytest.approx(rmse(earlier, houses), rel=0.05)
     assert rmse(cold, houses) > 2 * rmse(earlier, houses)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (LinearRegressor, {"learning_rate": 0.05}),
+        (RealMLPRegressor, {"hidden_units": [16]}),
+        (TabMRegressor, {"members": 2, "hidden_units": [16]}),
+    ],
+)
+def test_every_network_starts_warm(kind: Any, given: Any, houses: Any, tmp_path: Path) -> None:
+    earlier = kind(model_dir=tmp_path / "earlier", **given).train(lambda: houses, max_steps=100)
+    warm = kind(warm_start_from=earlier, **{**given, "learning_rate": 1e-7}).train(lambda: houses, max_steps=1)
+    assert rmse(warm, houses) == pytest.approx(rmse(earlier, houses), rel=0.05)
 
 
 def test_it_keeps_the_earlier_features_on_other_rows(houses: Any, tmp_path: Path) -> None:

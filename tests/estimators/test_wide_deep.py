@@ -75,3 +75,18 @@ def test_a_categorical_column_does_not_go_into_the_deep_part() -> None:
         DNNLinearCombinedRegressor(dnn_feature_columns=[row])
     with pytest.raises(UsageError, match="both linear_feature_columns and dnn_feature_columns are empty"):
         DNNLinearCombinedRegressor(linear_feature_columns=[], dnn_feature_columns=[])
+
+
+def test_penalties_and_schedules_are_of_the_deep_part(species: Any) -> None:
+    def kernels(**given: Any) -> list[Any]:
+        made = DNNLinearCombinedClassifier(dnn_hidden_units=[8], **given).train(lambda: species, max_steps=200)
+        body: Any = made.fitted_model().body
+        model = body.compiled.program.model
+        return [
+            value
+            for variable, value in zip(model.trainable_variables, body.state.trainable, strict=True)
+            if variable.path == "hidden_1/kernel"
+        ]
+
+    plain, penalized = kernels()[0], kernels(l2_regularization_strength=1.0, learning_rate_schedule="constant")[0]
+    assert np.abs(penalized).mean() < 0.2 * np.abs(plain).mean()

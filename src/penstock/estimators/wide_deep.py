@@ -17,6 +17,7 @@ from penstock.estimators.networks import DNNNetwork
 from penstock.estimators.optimizers import describe_optimizer
 from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
 from penstock.estimators.run_config import RunConfig
+from penstock.estimators.schedules import Schedule
 from penstock.estimators.wide_network import WideDeepNetwork
 from penstock.features.bucketized import BucketizedColumn
 from penstock.features.column import CategoricalColumn, FeatureColumn
@@ -32,7 +33,8 @@ class DNNLinearCombinedRegressor(NetworkEstimator):
 
     linear_feature_columns: typically crossed and other categorical columns. linear_optimizer: by default FTRL, which
     keeps weights of rare ids small. dnn_feature_columns, dnn_hidden_units, dnn_optimizer, dnn_activation_fn,
-    dnn_dropout: as in `DNNRegressor`. Without any columns, both parts read automatic ones.
+    dnn_dropout: as in `DNNRegressor`; so are rates, penalties and weight decay, which are the deep part's. Without any
+    columns, both parts read automatic ones.
     """
 
     def __init__(
@@ -51,7 +53,10 @@ class DNNLinearCombinedRegressor(NetworkEstimator):
         batch_norm: bool = False,
         *,
         learning_rate: float | None = None,
+        learning_rate_schedule: Schedule | None = None,
         weight_decay: float | None = None,
+        l1_regularization_strength: float = 0.0,
+        l2_regularization_strength: float = 0.0,
         loss: RegressionLoss = "mean_squared_error",
         huber_delta: float = 1.0,
         quantile: float = 0.5,
@@ -75,7 +80,10 @@ class DNNLinearCombinedRegressor(NetworkEstimator):
                 optimizer=dnn_optimizer,
                 wide_optimizer=linear_optimizer,
                 learning_rate=learning_rate,
+                learning_rate_schedule=learning_rate_schedule,
                 weight_decay=weight_decay,
+                l1=l1_regularization_strength,
+                l2=l2_regularization_strength,
                 early_stopping=early_stopping,
                 adjustments=AdjustmentOptions(intervals=intervals),
             ),
@@ -112,7 +120,10 @@ class DNNLinearCombinedClassifier(NetworkEstimator):
         batch_norm: bool = False,
         *,
         learning_rate: float | None = None,
+        learning_rate_schedule: Schedule | None = None,
         weight_decay: float | None = None,
+        l1_regularization_strength: float = 0.0,
+        l2_regularization_strength: float = 0.0,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
         calibrate: Calibration | None = None,
@@ -134,7 +145,10 @@ class DNNLinearCombinedClassifier(NetworkEstimator):
                 optimizer=dnn_optimizer,
                 wide_optimizer=linear_optimizer,
                 learning_rate=learning_rate,
+                learning_rate_schedule=learning_rate_schedule,
                 weight_decay=weight_decay,
+                l1=l1_regularization_strength,
+                l2=l2_regularization_strength,
                 class_weight=class_weight,
                 early_stopping=early_stopping,
                 adjustments=AdjustmentOptions(calibrate=calibrate),
