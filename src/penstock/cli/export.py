@@ -1,7 +1,7 @@
 """`penstock export`: a bundle in the form that another runtime takes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -14,13 +14,15 @@ __all__ = ["export"]
 
 _TARGETS = {
     "onnx": "model.onnx",
+    "savedmodel": "saved_model",
+    "litert": "model.tflite",
     "docker": "docker",
     "kubernetes": "kubernetes",
 }
 """What can be exported to, and what the result is called where --output does not say."""
 
 
-@click.command(short_help="A bundle as ONNX, a Docker context or Kubernetes' objects.")
+@click.command(short_help="A bundle as ONNX, SavedModel, LiteRT, a Docker context or Kubernetes' objects.")
 @click.argument("bundle", metavar="[BUNDLE]", required=False)
 @click.option("--to", "target", type=click.Choice(list(_TARGETS)), required=True, help="What to make of it.")
 @click.option("--output", metavar="PATH", help="File or folder to write; default by the target, here.")
@@ -45,9 +47,10 @@ def export(
 ) -> None:
     """Write BUNDLE (or an exporter's folder: its newest) in the form that another runtime takes.
 
-    onnx: the graph, one named input a column. docker: a folder that docker build makes a slim server image of.
-    kubernetes: objects that run that image: Deployment, Service and HorizontalPodAutoscaler, and KServe's
-    InferenceService.
+    onnx: the graph, one named input a column. savedmodel, litert: the same for TensorFlow, of numbers and vocabularies,
+    written where it answers as the bundle does (extra 'tensorflow'). docker: a folder that docker build makes a slim
+    server image of. kubernetes: objects that run that image: Deployment, Service and HorizontalPodAutoscaler, and
+    KServe's InferenceService.
     """
     from penstock.errors import UsageError
 
@@ -75,6 +78,11 @@ def export(
 def _exporter(target: str, model_name: str, image: str | None, replicas: str) -> "Callable[[str, str], Exported]":
     """The flow of a target, as a function of bundle and output."""
     match target:
+        case "savedmodel" | "litert":
+            from penstock.flows.export_tensorflow import export_tensorflow
+
+            chosen: Literal["savedmodel", "litert"] = "savedmodel" if target == "savedmodel" else "litert"
+            return lambda uri, output: export_tensorflow(uri, target=chosen, output=output)
         case "onnx":
             from penstock.flows.export_onnx import export_onnx
 

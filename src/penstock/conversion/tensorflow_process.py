@@ -17,6 +17,8 @@ __all__ = ["main"]
 
 _OPSET = 18
 _LITERT_OPSET = 15
+_TEXT_OPSET = 19
+"""The first in which texts can be compared."""
 _ROWS = 16
 _FREE_SIZE = {1: 16, 2: 16, 3: 64}
 """What free sizes are tried with, by the rank of a value; a photo's are larger."""
@@ -110,7 +112,7 @@ def _through(call: Any, inputs: list[tuple[str, Any, Any]], outputs: list[str]) 
         graph, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=_OPSET)
     except Exception as error:
         _refuse(f"it cannot be translated to ONNX: {error}")
-    _mend(graph.graph)
+    graph = _mended(graph)
     unknown = sorted({node.op_type for node in graph.graph.node if node.domain not in ("", "ai.onnx", "ai.onnx.ml")})
     if unknown:
         _refuse(f"it cannot be translated to ONNX: there is nothing for {', '.join(unknown)}")
@@ -136,10 +138,12 @@ def _through(call: Any, inputs: list[tuple[str, Any, Any]], outputs: list[str]) 
 _OF_SAME_TYPE = {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Gather", "Concat", "Slice", "Expand", "Tile", "Where"}
 
 
-def _mend(graph: Any) -> None:
-    """What tf2onnx leaves unfit: an operator that ONNX does not have, and texts compared as if they were numbers."""
-    from onnx import TensorProto, helper, numpy_helper
+def _mended(model: Any) -> Any:
+    """Without what tf2onnx leaves unfit: an operator that ONNX does not have, and texts compared as numbers."""
+    from onnx import TensorProto, helper, numpy_helper, version_converter
 
+    graph = model.graph
+    compares_texts = False
     texts = {item.name for item in graph.initializer if item.data_type == TensorProto.STRING}
     texts |= {item.name for item in graph.input if item.type.tensor_type.elem_type == TensorProto.STRING}
     users: dict[str, set[str]] = {}
@@ -155,6 +159,7 @@ def _mend(graph: Any) -> None:
             texts.update(node.output)
         if node.op_type == "Cast" and node.input[0] in texts and users.get(node.output[0]) == {"Equal"}:
             mended.append(helper.make_node("Identity", node.input, node.output, name=node.name))
+            compares_texts = True
         elif node.op_type == "Erfc":
             inner = f"{node.output[0]}/erf"
             mended.append(helper.make_node("Erf", node.input, [inner], name=f"{node.name}/erf"))
@@ -163,6 +168,7 @@ def _mend(graph: Any) -> None:
             mended.append(node)
     del graph.node[:]
     graph.node.extend(mended)
+    return version_converter.convert_version(model, _TEXT_OPSET) if compares_texts else model
 
 
 def _litert(place: Path) -> tuple[Any, Arrays, Arrays]:
