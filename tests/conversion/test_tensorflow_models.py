@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,11 @@ from penstock.errors import BundleError
 from penstock.flows.import_model import import_file
 from penstock.runtime.model import load_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra tensorflow is not installed"),
+]
 
 _MODELS = """
 import sys
@@ -67,7 +72,6 @@ np.save(f"{folder}/answers.npy", model(rows).numpy())
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("tf2onnx")
     folder = tmp_path_factory.mktemp("tensorflow")
     environ = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run([sys.executable, "-c", _MODELS, str(folder)], env=environ, check=True, capture_output=True)

@@ -78,7 +78,7 @@ def _saved_model(model: onnx.ModelProto, place: Path, *, narrow: bool) -> Path:
         specs[names[value.name]] = tf.TensorSpec(sizes, types[tensor.elem_type], name=names[value.name])
 
     class Served(tf.Module):  # type: ignore[misc]
-        @tf.function  # type: ignore[untyped-decorator]
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def serve(self, **columns: Any) -> dict[str, Any]:
             return call({column: columns[name] for column, name in names.items()})
 

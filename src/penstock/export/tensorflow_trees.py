@@ -30,7 +30,7 @@ def tree_scores(rows: Any, attributes: Mapping[str, Any]) -> Any:
     missing = np.concatenate(
         [np.asarray(attributes["nodes_missing_value_tracks_true"], bool), np.zeros(len(leaves), bool)]
     )
-    thresholds = np.concatenate([splits, np.zeros(len(leaves))])
+    thresholds = np.concatenate([splits, np.zeros(len(leaves))]).astype(rows.dtype.as_numpy_dtype)
     modes = np.asarray(_array(attributes["nodes_modes"]))
     is_set, table = _sets(modes, attributes, len(leaves))
     weights = np.zeros((count + len(leaves), int(attributes["n_targets"])))
@@ -41,13 +41,15 @@ def tree_scores(rows: Any, attributes: Mapping[str, Any]) -> Any:
     place = tf.tile(roots[None, :], [size, 1])
     for _ in range(_depth(np.asarray(attributes["tree_roots"]), true_next, false_next, count)):
         values = tf.gather(rows, tf.gather(tf.constant(features), place), axis=1, batch_dims=1)
-        goes = tf.less_equal(values, tf.cast(tf.gather(tf.constant(thresholds), place), rows.dtype))
-        if is_set.any():
+        goes = tf.less_equal(values, tf.gather(tf.constant(thresholds), place))
+        if (is_set >= 0).any():
             width = table.shape[1]
             known = tf.logical_and(values >= 0, values < width)
             # Casting NaN or a huge number is undefined.
             number = tf.cast(tf.where(known, values, tf.zeros_like(values)), tf.int32)
-            flat = tf.gather(tf.constant(table.ravel()), tf.gather(tf.constant(is_set), place) * width + number)
+            flat = tf.gather(
+                tf.constant(table.ravel()), tf.gather(tf.constant(np.maximum(is_set, 0)), place) * width + number
+            )
             goes = tf.where(tf.gather(tf.constant(is_set >= 0), place), tf.logical_and(known, flat), goes)
         goes = tf.where(tf.math.is_nan(values), tf.gather(tf.constant(missing), place), goes)
         place = tf.where(goes, tf.gather(tf.constant(true_next), place), tf.gather(tf.constant(false_next), place))
