@@ -2,6 +2,7 @@
 
 import base64
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from penstock.errors import ConfigError, DataError, NotFoundError, PreconditionE
 from penstock.estimator.inputs import photo_input_fn, photo_input_fns
 from penstock.estimators.backbone import load_backbone
 from penstock.estimators.photo_input import find_photos
+from penstock.flows.import_model import import_file
 from penstock.runtime.model import load_model
 
 
@@ -174,3 +176,18 @@ def test_an_experiment_on_photos_trains_registers_and_predicts(
         status, _, err = run("train", str(tmp_path / "bad.yaml"))
         assert status == 1
         assert said in err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra tensorflow is not installed")
+def test_ants_and_bees_by_a_mobile_net(tmp_path: Path, shared_data: Path) -> None:
+    import_file(str(shared_data / "models/mobilenet_v2_1.0_224_quant.tflite"), output=str(tmp_path / "net"))
+    photos = find_photos([str(shared_data / "photos/hymenoptera" / part) for part in ("train", "val")])
+    order = np.random.default_rng(0).permutation(len(photos))
+    scores = []
+    for fold in range(5):
+        test = np.sort(order[fold::5])
+        model = estimator.ImageClassifier(tmp_path / "net")
+        model.train(lambda test=test: photos.take(np.setdiff1d(order, test)))
+        scores.append(model.evaluate(lambda test=test: photos.take(test))["accuracy"])
+    assert np.mean(scores) >= 0.9
