@@ -2,6 +2,7 @@
 
 import base64
 import json
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from penstock.cli.main import main
 from penstock.errors import ConfigError, DataError, NotFoundError, PreconditionError, UsageError
 from penstock.estimator.inputs import photo_input_fn, photo_input_fns
 from penstock.estimators.backbone import load_backbone
-from penstock.estimators.photo_input import find_photos
+from penstock.estimators.photo_input import PhotoInput, find_photos
 from penstock.flows.import_model import import_file
 from penstock.runtime.model import load_model
 
@@ -178,6 +179,10 @@ def test_an_experiment_on_photos_trains_registers_and_predicts(
         assert said in err
 
 
+def _given(photos: PhotoInput) -> PhotoInput:
+    return photos
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra tensorflow is not installed")
 def test_ants_and_bees_by_a_mobile_net(tmp_path: Path, shared_data: Path) -> None:
@@ -187,7 +192,7 @@ def test_ants_and_bees_by_a_mobile_net(tmp_path: Path, shared_data: Path) -> Non
     scores = []
     for fold in range(5):
         test = np.sort(order[fold::5])
-        model = estimator.ImageClassifier(tmp_path / "net")
-        model.train(lambda test=test: photos.take(np.setdiff1d(order, test)))
-        scores.append(model.evaluate(lambda test=test: photos.take(test))["accuracy"])
+        kept, held = photos.take(np.setdiff1d(order, test)), photos.take(test)
+        model = estimator.ImageClassifier(tmp_path / "net").train(partial(_given, kept))
+        scores.append(model.evaluate(partial(_given, held))["accuracy"])
     assert np.mean(scores) >= 0.9
