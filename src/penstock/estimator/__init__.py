@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from penstock.estimators.dnn import DNNClassifier, DNNRegressor
     from penstock.estimators.estimator import Estimator
     from penstock.estimators.image_classifier import ImageClassifier
+    from penstock.estimators.jax_model import JaxClassifier, JaxRegressor
     from penstock.estimators.keras_model import KerasClassifier, KerasRegressor
     from penstock.estimators.linear import LinearClassifier, LinearRegressor
     from penstock.estimators.real_mlp import RealMLPClassifier, RealMLPRegressor
@@ -39,6 +40,8 @@ __all__ = [
     "Exporter",
     "FinalExporter",
     "ImageClassifier",
+    "JaxClassifier",
+    "JaxRegressor",
     "KerasClassifier",
     "KerasRegressor",
     "LatestExporter",
@@ -70,6 +73,8 @@ _HOMES = {
     "Exporter": "penstock.training.exporters",
     "FinalExporter": "penstock.training.exporters",
     "ImageClassifier": "penstock.estimators.image_classifier",
+    "JaxClassifier": "penstock.estimators.jax_model",
+    "JaxRegressor": "penstock.estimators.jax_model",
     "KerasClassifier": "penstock.estimators.keras_model",
     "KerasRegressor": "penstock.estimators.keras_model",
     "LatestExporter": "penstock.training.exporters",
