@@ -38,6 +38,10 @@ class Guess:
     def parameters(self) -> dict[str, Any]:
         return {"error": self.error}
 
+    @property
+    def start_s(self) -> float:
+        return 0.0
+
     def fit(self, rows: SearchRows, fold: int, *, clock: Clock, allowance_s: float) -> FoldFit:
         assert allowance_s > 0
         self.trained.append(fold)

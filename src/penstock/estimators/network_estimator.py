@@ -104,6 +104,11 @@ class NetworkEstimator(Estimator):
         """Architecture and options, for a training that is driven from elsewhere."""
         return self._design
 
+    @property
+    def normalization(self) -> Normalization | None:
+        """Of dense values in front of the network."""
+        return self._normalization
+
     def latest_checkpoint(self) -> str | None:
         steps = self._checkpoints.steps()
         return str(self._folder / f"checkpoint-{steps[-1]}") if steps else None

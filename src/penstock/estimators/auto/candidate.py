@@ -49,6 +49,10 @@ class Candidate(Protocol):
     def parameters(self) -> dict[str, Any]:
         """Its settings, as JSON values."""
 
+    @property
+    def start_s(self) -> float:
+        """Seconds that go by before its first step, which nothing can interrupt: compilation."""
+
     def fit(self, rows: SearchRows, fold: int, *, clock: Clock, allowance_s: float) -> FoldFit:
         """Trains within about that time, looking at the clock on the way.
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import onnxruntime
 
 from penstock.errors import ConfigError, PreconditionError, TrainingError
 from penstock.estimators.auto.book import Book
+from penstock.estimators.auto.candidate import Candidate, FoldFit
 from penstock.estimators.auto.clock import Clock
 from penstock.estimators.auto.labels import is_skewed
 from penstock.estimators.auto.leaderboard import leaderboard_text
@@ -26,7 +28,8 @@ from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.preparation import FitHead, class_factors, fit_columns, notice, training_examples
 from penstock.estimators.regression_head import RegressionHead, fit_regression_head, numeric_labels
 from penstock.estimators.run_config import RunConfig
-from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
+from penstock.estimators.setup import SAMPLE_ROWS, Setup, check_same, load_setup, pick_samples, save_setup
+from penstock.export.model import assemble
 from penstock.features.column import FeatureColumn
 
 __all__ = ["AutoClassifier", "AutoRegressor"]
@@ -163,6 +166,7 @@ class _Auto(Estimator):
                 view=view,
                 changed=lambda chosen: self._keep(rows, search, chosen, clock, is_finished=False),
                 opening=tried.opening,
+                rehearse=lambda candidate, fit: self._rehearse(setup, rows, candidate, fit),
                 most_fits=most_fits,
             )
             search.run()
@@ -179,6 +183,16 @@ class _Auto(Estimator):
         notice(leaderboard_text(search.leaderboard()))
         notice(_conclusion(search, search.chosen, rows, clock))
 
+    def _rehearse(self, setup: Setup, rows: SearchRows, candidate: Candidate, fit: FoldFit) -> float:
+        """Seconds that one model takes to become a graph that answers as it does."""
+        began = time.monotonic()
+        features, body = mix([candidate.member(setup, fit, weight=1.0)], setup.head, files={})
+        model = FittedModel(features, body, setup.head, 1, self._folder)
+        content = assemble(model)[0].build().SerializeToString()
+        onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        model.predict(rows.examples.features.take(slice(0, SAMPLE_ROWS)).select(features.raw_schema.names))
+        return time.monotonic() - began
+
     def _bounded(self, examples: Examples) -> Examples:
         """The rows, or a sample of them where they are too many for the memory that is free."""
         most = most_rows(len(examples.features.schema))
@@ -189,8 +203,6 @@ class _Auto(Estimator):
         return examples.take(np.sort(picked))
 
     def _fit_setup(self, examples: Examples) -> Setup:
-        from penstock.estimators.front import fit_front
-
         assert examples.labels is not None
         counted = slice(None) if examples.weights is None else examples.weights > 0
         head = self._fit_head(examples.labels[counted], examples.label)
@@ -200,15 +212,12 @@ class _Auto(Estimator):
             )
         choose_metric(self._metric, head.task)
         features = fit_columns(self._columns, examples, head)
-        encoded = features.encode(examples.features)
-        front = fit_front(features.blocks, encoded, normalization="quantile", seed=self._config.seed)
         used = features.raw_schema.names
         setup = Setup(
             estimator=type(self).__name__,
             parameters=self._params,
             features=features,
             head=head,
-            normalizer=front.normalizer,
             weight_column=self._weight_column,
             ignored=tuple(name for name in (*examples.features.schema.names, *examples.unread) if name not in used),
             rows=examples.features.rows,

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from penstock.estimators.auto.candidate import Candidate, FoldFit
 from penstock.estimators.auto.clock import Clock, TimeIsUp
@@ -17,19 +18,24 @@ from penstock.estimators.auto.link import Link
 from penstock.estimators.auto.mixture import Member
 from penstock.estimators.auto.rows import SearchRows
 from penstock.estimators.batches import BatchOrder
-from penstock.estimators.defaults import Recipe, recipe_for
+from penstock.estimators.defaults import Recipe
 from penstock.estimators.early_stopping import EarlyStopping
+from penstock.estimators.examples import Batching
 from penstock.estimators.fitting import Plan, Watchers, fit
+from penstock.estimators.front import fit_front
 from penstock.estimators.loop import Hyperparameters, Rows, TrainState
 from penstock.estimators.network_body import NetworkBody
-from penstock.estimators.network_design import NetworkDesign, checkpoint_of, front_of
+from penstock.estimators.network_design import NetworkDesign, checkpoint_of
+from penstock.estimators.network_estimator import NetworkEstimator
+from penstock.estimators.normalization import Normalization, Normalizer
 from penstock.estimators.programs import CompiledProgram
 from penstock.estimators.setup import Setup
 
 __all__ = ["NetworkCandidate"]
 
-_LOOKS = 40
-_PATIENCE = 12
+_MOST_LOOKS = 64
+_COMPILES_S = 10.0
+_COMPILED = "seconds of the slowest compilation"
 _PROBE_STEPS = 16
 _PROBE_CALLS = 3
 _LEAST_STEPS = 100
@@ -37,37 +43,51 @@ _LEAST_STEPS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkCandidate:
-    """make_design: of a seed. parameters: what the design was made of. normalizes: whether numbers go through the
-    setup's quantile maps.
+    """make: the estimator, of a seed, whose design is trained. parameters: what it was made of. share: of a candidate's
+    time that it takes.
 
     measured: seconds of a step by the size of a batch; candidates keep what they measured.
     """
 
     name: str
     family: str
-    make_design: Callable[[int], NetworkDesign]
+    make: Callable[[int], NetworkEstimator]
     parameters: dict[str, Any]
     target: LearnedTarget = "plain"
-    normalizes: bool = True
+    share: float = 1.0
     shared: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
     measured: dict[int, float] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def start_s(self) -> float:
+        """As long as the slowest network so far took to compile, and half of that; a guess before there is one."""
+        if self.measured:
+            return 0.0
+        compiled = self.shared.get(_COMPILED)
+        return _COMPILES_S if compiled is None else 1.5 * float(compiled)
 
     def fit(self, rows: SearchRows, fold: int, *, clock: Clock, allowance_s: float) -> FoldFit:
         began = time.monotonic()
         is_first = not self.measured
-        design, setup = self.make_design(rows.seed + fold), self._setup(rows.setup)
-        inputs = self._inputs(rows, setup)
+        allowance_s *= self.share
+        made = self.make(rows.seed + fold)
+        design, regimen = made.design, made.design.regimen
+        setup, inputs = self._prepared(rows, made.normalization)
         labels, link = learned_labels(rows, self.target)
         kept, held_out = rows.kept(fold), rows.held_out(fold)
         weights = None if rows.weights is None else rows.weights[kept]
         training = Rows(tuple(array[kept] for array in inputs), labels[kept], weights)
         looked_at = Rows(tuple(array[held_out] for array in inputs))
-        order = rows.examples.batching.order(len(kept), seed=rows.seed + fold)
-        recipe = recipe_for(len(kept), order.batch_size)
+        batching = Batching(size=regimen.batch_rows or "auto")
+        order = batching.order(len(kept), seed=rows.seed + fold)
+        recipe = regimen.recipe(len(kept), order.batch_size)
         compiled = design.compiled(setup, recipe.rate)
         state = design.initial_state(setup, compiled, None, training)
         step_s = self._step_s(compiled, state, training, order, design.hyperparameters(recipe), clock)
-        once_s = time.monotonic() - began if is_first else 0.0
+        once_s = 0.0
+        if is_first:
+            once_s = time.monotonic() - began
+            self.shared[_COMPILED] = max(once_s, self.shared.get(_COMPILED, 0.0))
         # Compiled once for all folds: the first is not made shorter for it.
         left_s = began + once_s + allowance_s - time.monotonic()
         # The looks at the held-out fold take time as well.
@@ -81,7 +101,8 @@ class NetworkCandidate:
             return rows.early_loss(scores, held_out)
 
         until = began + once_s + 1.5 * allowance_s
-        stopping = _Stopping(measure, every=max(1, total // _LOOKS), patience=_PATIENCE, clock=clock, until=until)
+        every = max(1, total // min(regimen.looks, _MOST_LOOKS))
+        stopping = _Stopping(measure, every=every, patience=regimen.patience, clock=clock, until=until)
         fitted = fit(
             compiled.loop,
             state,
@@ -107,27 +128,39 @@ class NetworkCandidate:
             seconds=time.monotonic() - began,
             once_s=once_s,
             size=fitted.state.step,
-            values=sum(array.size for array in kept_state.trainable),
+            # Written as they are, which costs a tenth of what a tree's nodes do.
+            values=sum(array.size for array in kept_state.trainable) // 10,
             arrays=checkpoint_of(kept_state, None).arrays,
-            facts={"link": msgspec.to_builtins(link), "steps": total},
+            facts={
+                "link": msgspec.to_builtins(link),
+                "normalizer": msgspec.to_builtins(setup.normalizer),
+                "steps": total,
+            },
         )
 
     def member(self, setup: Setup, fit: FoldFit, *, weight: float) -> Member:
-        design, own = self.make_design(0), self._setup(setup)
+        design = self.make(0).design
+        normalizer = msgspec.convert(fit.facts["normalizer"], Normalizer | None)
+        own = msgspec.structs.replace(setup, normalizer=normalizer)
         compiled = design.compiled(own, 1e-3)
         state = TrainState(fit.size, _series(fit.arrays, "trainable"), _series(fit.arrays, "non_trainable"), ())
         body = self._body(design, own, compiled, state)
         return Member(setup.features, body, msgspec.convert(fit.facts["link"], Link), weight)
 
-    def _setup(self, setup: Setup) -> Setup:
-        return setup if self.normalizes else msgspec.structs.replace(setup, normalizer=None)
+    def _prepared(
+        self, rows: SearchRows, normalization: Normalization | None
+    ) -> tuple[Setup, tuple[NDArray[Any], ...]]:
+        """The setup with its normalizer, and all rows as the network reads them.
 
-    def _inputs(self, rows: SearchRows, setup: Setup) -> tuple[Any, ...]:
-        """All rows as the network reads them; networks of one search share a dictionary, and in it these."""
-        key = (id(rows), self.normalizes)
+        Networks of one search share a dictionary, and in it these.
+        """
+        key = (id(rows), normalization)
         if key not in self.shared:
-            self.shared[key] = front_of(setup).pack(setup.features.encode(rows.examples.features))
-        found: tuple[Any, ...] = self.shared[key]
+            encoded = rows.setup.features.encode(rows.examples.features)
+            front = fit_front(rows.setup.features.blocks, encoded, normalization=normalization, seed=rows.seed)
+            setup = msgspec.structs.replace(rows.setup, normalizer=front.normalizer)
+            self.shared[key] = (setup, front.pack(encoded))
+        found: tuple[Setup, tuple[NDArray[Any], ...]] = self.shared[key]
         return found
 
     def _step_s(
@@ -155,6 +188,7 @@ class NetworkCandidate:
                 order=order.take(call * _PROBE_STEPS, _PROBE_STEPS),
                 learning_rates=np.zeros(_PROBE_STEPS, np.float32),
                 hyperparameters=hyperparameters,
+                regularization=np.ones(_PROBE_STEPS, np.float32),
             )
             np.asarray(losses)
             seconds.append((time.monotonic() - began) / _PROBE_STEPS)
@@ -173,6 +207,7 @@ def _plan(design: NetworkDesign, recipe: Recipe, *, total: int, stopping: EarlyS
         total=total,
         rate=optimizer.rate or 1.0,
         schedule=optimizer.schedule,
+        regularization=design.regimen.regularization,
         hyperparameters=design.hyperparameters(recipe),
         stopping=stopping,
     )

@@ -10,6 +10,7 @@ from penstock.estimators.auto.candidate import Candidate
 from penstock.estimators.auto.labels import LearnedTarget
 from penstock.estimators.auto.network_candidate import NetworkCandidate
 from penstock.estimators.auto.tree_candidate import TreeCandidate
+from penstock.estimators.network_estimator import NetworkEstimator
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.setup import AnyHead
 
@@ -19,6 +20,8 @@ _HOMES = {
     "DNN": "penstock.estimators.dnn",
     "DNNLinearCombined": "penstock.estimators.wide_deep",
     "Linear": "penstock.estimators.linear",
+    "RealMLP": "penstock.estimators.real_mlp",
+    "TabM": "penstock.estimators.tabm",
 }
 
 FAMILIES = ("BoostedTrees", *_HOMES)
@@ -48,17 +51,19 @@ def portfolio(head: AnyHead, *, rows: int, is_skewed: bool, folder: Path) -> Por
         sampled,
         trees("trees", num_leaves=31, learning_rate=0.05),
         trees("trees-random", num_leaves=63, learning_rate=0.06, extra_trees=True),
-        networks("network", "DNN"),
+        networks("real-mlp", "RealMLP", share=2.0),
     ]
     linear = networks("linear", "Linear")
     shallow = trees("trees-shallow", num_leaves=8, learning_rate=0.1, feature_fraction=0.7, **_SAMPLED)
     later: list[Candidate] = [
         trees("trees-large", num_leaves=127, learning_rate=0.03, feature_fraction=0.7, min_data_in_leaf=5, **_SAMPLED),
-        networks("network-wide", "DNN", hidden_units=[256, 128], dropout=0.1),
+        networks("tabm", "TabM", share=2.0),
+        networks("network", "DNN"),
         trees("trees-few-features", num_leaves=31, learning_rate=0.04, feature_fraction=0.3, **_SAMPLED),
         networks("wide-deep", "DNNLinearCombined"),
         trees("trees-random-deep", num_leaves=127, learning_rate=0.05, extra_trees=True, feature_fraction=0.8),
         networks("network-deep", "DNN", hidden_units=[128, 128, 64], activation_fn="silu"),
+        networks("real-mlp-small", "RealMLP", hidden_units=[128, 128]),
         trees("trees-of-stumps", num_leaves=4, learning_rate=0.15, **_SAMPLED),
         trees("trees-regular", num_leaves=31, learning_rate=0.03, feature_fraction=0.6, lambda_l2=10.0, **_SAMPLED),
     ]
@@ -70,7 +75,7 @@ def portfolio(head: AnyHead, *, rows: int, is_skewed: bool, folder: Path) -> Por
     if is_skewed:
         opening.append(trees("trees-of-logarithms", target="log", **sampled.settings))
         later[1:1] = [
-            networks("network-of-logarithms", "DNN", target="log"),
+            networks("real-mlp-of-logarithms", "RealMLP", target="log", share=2.0),
             trees("trees-of-rates", target="poisson", **sampled.settings),
         ]
     return Portfolio((*opening, *later), len(opening))
@@ -105,21 +110,24 @@ class _Networks:
         self._folder = folder
         self._shared: dict[Any, Any] = {}
 
-    def __call__(self, name: str, family: str, *, target: LearnedTarget = "plain", **arguments: Any) -> Candidate:
+    def __call__(
+        self, name: str, family: str, *, target: LearnedTarget = "plain", share: float = 1.0, **arguments: Any
+    ) -> Candidate:
         return NetworkCandidate(
             name=name,
             family=family,
-            make_design=self._design_of(family, arguments),
+            make=self._maker_of(family, arguments),
             parameters={**arguments, **({} if target == "plain" else {"target": target})},
             target=target,
-            normalizes=family != "Linear",
+            share=share,
             shared=self._shared,
         )
 
-    def _design_of(self, family: str, arguments: Mapping[str, Any]) -> Callable[[int], Any]:
-        def design(seed: int) -> Any:
+    def _maker_of(self, family: str, arguments: Mapping[str, Any]) -> Callable[[int], NetworkEstimator]:
+        def make(seed: int) -> NetworkEstimator:
             made: Any = getattr(import_module(_HOMES[family]), f"{family}{self._kind}")
             config = RunConfig(tf_random_seed=seed)
-            return made(model_dir=str(self._folder), config=config, **arguments).design
+            estimator: NetworkEstimator = made(model_dir=str(self._folder), config=config, **arguments)
+            return estimator
 
-        return design
+        return make

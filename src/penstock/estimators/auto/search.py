@@ -32,9 +32,8 @@ _LEAST_GAIN = 1e-4
 _FRUITLESS = 4
 """Later candidates in a row that do not better the ensemble by a ten-thousandth, after which the search ends."""
 
-_PUTTING_TOGETHER_S = 2.0
-_S_A_VALUE = 2e-6
-"""Of writing one number of the ensemble into a graph, checking and loading it; measured on ensembles of a million."""
+_PUTTING_TOGETHER_S = 1.0
+_MARGIN = 1.3
 
 
 class SearchView:
@@ -59,6 +58,7 @@ class Chosen:
 class Search:
     """opening: of the candidates, that many begin together; the others challenge what has come of these.
 
+    rehearse: makes a graph of one trained model, and returns the seconds that it took; done once, to plan the end.
     changed: called with the ensemble after each round. most_fits: trainings after which the search ends.
     """
 
@@ -72,6 +72,7 @@ class Search:
         view: SearchView,
         changed: Callable[[Chosen], None],
         opening: int,
+        rehearse: Callable[[Candidate, FoldFit], float] = lambda _candidate, _fit: 0.0,
         most_fits: int | None = None,
     ) -> None:
         self._rows = rows
@@ -81,6 +82,8 @@ class Search:
         self._view = view
         self._changed = changed
         self._opening = opening
+        self._rehearse = rehearse
+        self._s_a_value: float | None = None
         self._most_fits = most_fits
         self._kept: dict[str, dict[int, FoldFit]] = {name: book.kept(name) for name in self._candidates}
         self._used: dict[str, dict[int, FoldFit]] = {name: {} for name in self._candidates}
@@ -158,7 +161,9 @@ class Search:
             return False
         fit = self._kept[name].get(fold)
         if fit is None:
-            if self._is_over or self._cost_s(name) > self._clock.left_s:
+            expected_s = self._candidates[name].start_s + self._cost_s(name)
+            if self._is_over or expected_s > self._clock.left_s:
+                self._notes.setdefault(name, "not tried: no time" if not self._used[name] else "its time ran out")
                 return False
             self._view.training(name, fold, self._rows.fold_count)
             try:
@@ -237,10 +242,20 @@ class Search:
         weights, loss = self._select(trained, folds)
         if self.chosen is None or folds > self.chosen.folds or loss <= self.chosen.loss:
             self.chosen = Chosen(weights, loss, folds)
-        values = sum(fit.values for name in trained for fit in self._used[name].values())
-        self._clock.keep_back(_PUTTING_TOGETHER_S + values * _S_A_VALUE)
+        self._clock.keep_back(self._putting_together_s())
         self._view.best(self._rows.metric.name, self._rows.metric.value(self.chosen.loss), self._clock.left_s)
         self._changed(self.chosen)
+
+    def _putting_together_s(self) -> float:
+        """What making the ensemble's graph of all folds, and checking it, is expected to take."""
+        assert self.chosen is not None
+        members = {name: list(self._used[name].values()) for name in self.chosen.weights}
+        if self._s_a_value is None:
+            name = max(members, key=lambda name: members[name][0].values)
+            fit = members[name][0]
+            self._s_a_value = self._rehearse(self._candidates[name], fit) / max(fit.values, 1)
+        values = sum(np.mean([fit.values for fit in fits]) for fits in members.values()) * self._rows.fold_count
+        return _PUTTING_TOGETHER_S + _MARGIN * self._s_a_value * float(values)
 
     def _select(self, names: Sequence[str], folds: int) -> tuple[dict[str, float], float]:
         index = np.concatenate([self._rows.held_out(fold) for fold in range(folds)])

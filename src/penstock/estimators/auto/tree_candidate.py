@@ -106,6 +106,10 @@ class TreeCandidate:
     def parameters(self) -> dict[str, Any]:
         return {**self.settings, **({} if self.target == "plain" else {"target": self.target})}
 
+    @property
+    def start_s(self) -> float:
+        return 0.0
+
     def fit(self, rows: SearchRows, fold: int, *, clock: Clock, allowance_s: float) -> FoldFit:
         began = time.monotonic()
         data = self._tree_rows(rows)
