@@ -29,7 +29,8 @@ print(
             "seconds": spent,
             "members": members,
             "settings": f"ensemble of {', '.join(members)}; one ONNX graph of {size:.0f} MB; "
-            f"imports {imported - began:.0f} s, training {trained - imported:.0f} s, export {began + spent - trained:.0f} s",
+            f"imports {imported - began:.0f} s, training {trained - imported:.0f} s, "
+            f"export {began + spent - trained:.0f} s",
         }
     )
 )
