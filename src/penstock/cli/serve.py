@@ -15,6 +15,7 @@ _MIB = 1024 * 1024
 @click.option("--host", help="Address to listen on, default 127.0.0.1; others need a token.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Default 8501; 0 takes a free one and prints it.")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), help="Also serve gRPC there (usually 8500); 0: a free one.")
+@click.option("--cluster", metavar="ADDRESS", help="Serve on this Ray cluster instead: see penstock deploy.")
 @click.option("--model", "only", metavar="M", help="Serve only this model of the registry.")
 @click.option("--model-dir", metavar="URI", help="Serve this bundle or exporter's folder, not the registry.")
 @click.option("--model-name", metavar="M", help="Name of the model in --model-dir.")
@@ -47,6 +48,7 @@ def serve(
     host: str | None,
     port: int | None,
     grpc_port: int | None,
+    cluster: str | None,
     only: str | None,
     model_dir: str | None,
     model_name: str | None,
@@ -89,6 +91,21 @@ def serve(
     from penstock.store import blobs
 
     settings = settings_of(ctx)
+    if cluster is not None:
+        if only is None:
+            raise UsageError("--cluster serves one registered model; name it with --model")
+        from penstock.cli.deploy import deploy
+
+        ctx.invoke(
+            deploy,
+            model=only,
+            cluster=cluster,
+            autoscale=workers,
+            port=port or SERVING_REST_PORT,
+            token_file=token_file,
+            tokens_file=tokens_file,
+        )
+        return
     vertex = settings.vertex
     if vertex is not None and vertex.storage_uri and model_dir is None and only is None:
         model_dir, model_name = vertex.storage_uri, model_name or "model"

@@ -23,14 +23,31 @@ _START_S = 90.0
 _PRETENDED_CPUS = 64
 _HOST = "127.0.0.1"
 
+# Measured with one replica of a small model: 275 requests a second without, 5,900 with these.
+_FAST_SERVING = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
+}
+
 
 def run_local_cluster(
-    settings: Settings, *, port: int, ready: Callable[[str], None], cpus: int | None = None, elastic: int = 0
+    settings: Settings,
+    *,
+    port: int,
+    ready: Callable[[str], None],
+    cpus: int | None = None,
+    elastic: int = 0,
+    serves: bool = False,
 ) -> None:
     """Starts the cluster, calls `ready` with its address, and returns once it was stopped.
 
     elastic: instead of one machine, up to so many pretended ones of four cores, each started when a job needs it and
         ended when idle, by Ray's own autoscaler.
+    serves: set Ray Serve up as it is fastest: HAProxy in front, requests answered on the replicas' own loops. Both then
+        listen on all interfaces.
     cpus: cores that Ray is told of; by default 64, so that every scale tier finds its machines, on shared cores.
     Raises MissingExtraError, or ServiceError when it does not start.
     """
@@ -41,6 +58,8 @@ def run_local_cluster(
     become_subreaper()
     # Ray makes a token file in the user's home folder unless it is told how to authenticate.
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
+    if serves:
+        environment |= _FAST_SERVING
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--node-ip-address={_HOST}", f"--dashboard-host={_HOST}", f"--dashboard-port={port}"]
     if elastic:

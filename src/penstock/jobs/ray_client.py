@@ -13,7 +13,7 @@ from typing import Any, Literal
 from penstock.errors import ServiceError
 from penstock.jobs.ray_address import check_address
 
-__all__ = ["RayJob", "RayJobs"]
+__all__ = ["RayJob", "RayJobs", "RayServe"]
 
 _TIMEOUT_S = 30.0
 
@@ -97,3 +97,31 @@ class RayJobs:
         except (OSError, http.client.HTTPException) as error:
             reason_text = getattr(error, "reason", None) or error
             raise ServiceError(f"the Ray cluster at {self._url} cannot be reached: {reason_text}") from None
+
+
+class RayServe(RayJobs):
+    """The applications of Ray Serve on a cluster, through the same server."""
+
+    def put_application(self, application: dict[str, Any], *, port: int) -> None:
+        """Deploys an application beside those that are there. port: of Ray Serve's proxies, where they first start."""
+        found = self._applications()
+        others = [
+            one["deployed_app_config"]
+            for name, one in found.get("applications", {}).items()
+            if name != application["name"] and one.get("deployed_app_config")
+        ]
+        body = {
+            "proxy_location": "EveryNode",
+            "http_options": {"host": "0.0.0.0", "port": port},  # noqa: S104 - replicas want a token
+            "applications": [*others, application],
+        }
+        self._call("PUT", "/api/serve/applications/", body=json.dumps(body).encode(), kind="application/json")
+
+    def application(self, name: str) -> dict[str, Any]:
+        """What the cluster says of an application; nothing where there is none."""
+        found = self._applications().get("applications", {}).get(name, {})
+        return dict(found)
+
+    def _applications(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._call("GET", "/api/serve/applications/"))
+        return found
