@@ -51,7 +51,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "versions": ("penstock.cli.versions:versions", "Create, list, describe and delete versions of a model."),
     "import": ("penstock.cli.import_:import_", "Another library's model as a bundle."),
     "export": ("penstock.cli.export:export", "A bundle as ONNX, SavedModel, LiteRT, Docker or Kubernetes files."),
-    "export": ("penstock.cli.export:export", "A bundle as ONNX, a Docker context or Kubernetes objects."),
     "deploy": ("penstock.cli.deploy:deploy", "Serve a model on a Ray cluster."),
     "serve": ("penstock.cli.serve:serve", "Answer predictions over HTTP."),
     "tokens": ("penstock.cli.tokens:tokens", "Create, list and revoke tokens of prediction servers."),
