@@ -199,7 +199,7 @@ def _peer_columns(problem: Problem, frame: Frame) -> Frame:
     rest = frame.drop(columns=[problem.label])
     if "pickup_datetime" in rest:
         moment = pd.to_datetime(rest.pop("pickup_datetime").str.removesuffix(" UTC"))
-        for part in ("year", "month", "weekday", "hour"):
+        for part in ("year", "month", "day_of_week", "hour"):
             rest[part] = getattr(moment.dt, part)
     return rest
 
