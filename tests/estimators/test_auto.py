@@ -16,7 +16,7 @@ from penstock.runtime.model import load_model
 Pair = tuple[dict[str, Any], Any]
 InputOf = Callable[[Pair], Callable[[], Pair]]
 
-BUDGET_S = 60.0
+BUDGET_S = 120.0
 """Of which a network takes a second or two a fold; what ends most tests is a number of trainings."""
 
 

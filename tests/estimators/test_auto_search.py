@@ -165,3 +165,21 @@ def test_challengers_join_where_they_help_and_the_search_ends_where_none_does(ro
     assert set(search.chosen.weights) == {"a", "helps"}
     assert [len(one.trained) for one in useless] == [1, 1, 1, 1, 0, 0]
     assert search.leaderboard()[-1].note == "not tried: nothing gained"
+
+
+@dataclass
+class Compiled(Guess):
+    """Compiles for a minute before its first step."""
+
+    @property
+    def start_s(self) -> float:
+        return 60.0
+
+
+def test_a_compilation_is_not_begun_without_time_to_spare(rows: SearchRows, tmp_path: Path) -> None:
+    short, patient = Compiled("compiled", 0.1), Compiled("compiled", 0.1)
+    search, _ = search_of(rows, tmp_path / "short", [Guess("a", 0.3), short], clock=Clock(300.0))
+    search_of(rows, tmp_path / "long", [Guess("a", 0.3), patient], clock=Clock(1_000.0))
+    assert short.trained == []
+    assert patient.trained == [0, 1, 2, 3, 4]
+    assert search.leaderboard()[-1].note == "not tried: no time"

@@ -4,11 +4,8 @@ Everything that happens between steps happens at step numbers that depend on the
 nothing but the state before it, so a training that was killed and resumed ends as one that was not.
 """
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +15,12 @@ from numpy.typing import NDArray
 from penstock.errors import TrainingError
 from penstock.estimators.batches import BatchOrder
 from penstock.estimators.early_stopping import EarlyStopping
+from penstock.estimators.interruption import interruption
 from penstock.estimators.loop import Hyperparameters, Rows, TrainLoop, TrainState
 from penstock.estimators.progress import NoProgress, Progress
 from penstock.estimators.schedules import Schedule, learning_rates, regularization
 
-__all__ = ["Fitted", "Plan", "Watchers", "fit", "interruption"]
+__all__ = ["Fitted", "Plan", "Watchers", "fit"]
 
 _CALL_S = 0.2
 """How long one call of the loop should last: long enough to cost nothing, short enough to answer Ctrl-C."""
@@ -156,23 +154,3 @@ def _account(pending: tuple[int, Any], plan: Plan, watchers: Watchers) -> None:
         )
     watchers.losses(first, values)
     watchers.progress.update(first + len(values), float(values[-1]))
-
-
-@contextmanager
-def interruption() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed. A second one is not waited for."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    pressed = threading.Event()
-    usual = signal.getsignal(signal.SIGINT)
-
-    def press(*_: Any) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, usual)
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, usual)

@@ -17,6 +17,7 @@ from penstock.estimators.auto.labels import is_skewed
 from penstock.estimators.auto.leaderboard import leaderboard_text
 from penstock.estimators.auto.metric import choose_metric
 from penstock.estimators.auto.mixture import Member, mix
+from penstock.estimators.auto.portfolio import portfolio
 from penstock.estimators.auto.rows import SearchRows, deal_folds, fold_count, most_rows
 from penstock.estimators.auto.search import Chosen, Search
 from penstock.estimators.auto.view import make_view
@@ -25,6 +26,7 @@ from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.estimator import Estimator, InputFn, Visit
 from penstock.estimators.examples import Examples
 from penstock.estimators.fitted_model import FittedModel
+from penstock.estimators.interruption import interruption
 from penstock.estimators.preparation import FitHead, class_factors, fit_columns, notice, training_examples
 from penstock.estimators.regression_head import RegressionHead, fit_regression_head, numeric_labels
 from penstock.estimators.run_config import RunConfig
@@ -111,9 +113,6 @@ class _Auto(Estimator):
         visit: Visit = lambda _model, _is_last: None,
     ) -> None:
         began = time.monotonic()
-        # Keras takes seconds to import; they count.
-        from penstock.estimators.fitting import interruption
-
         setup = load_setup(self._folder)
         checkpoint = None
         if setup is not None:
@@ -149,8 +148,6 @@ class _Auto(Estimator):
         return checkpoint
 
     def _search(self, input_fn: InputFn, setup: Setup | None, clock: Clock, most_fits: int | None) -> None:
-        from penstock.estimators.auto.portfolio import portfolio
-
         examples = self._bounded(training_examples(self, input_fn, setup))
         if setup is None:
             setup = self._fit_setup(examples)
@@ -264,8 +261,6 @@ class _Auto(Estimator):
         self._checkpoints.save(Checkpoint(search.fit_count, {"weights": weights}, facts))
 
     def _model_of(self, setup: Setup, checkpoint: Checkpoint) -> FittedModel:
-        from penstock.estimators.auto.portfolio import portfolio
-
         facts = checkpoint.facts
         known = portfolio(setup.head, rows=setup.rows, is_skewed=True, folder=self._folder)
         candidates = {candidate.name: candidate for candidate in known.candidates}

@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.estimators.auto.candidate import Candidate
 from penstock.estimators.auto.labels import LearnedTarget
 from penstock.estimators.auto.network_candidate import NetworkCandidate
 from penstock.estimators.auto.tree_candidate import TreeCandidate
-from penstock.estimators.network_estimator import NetworkEstimator
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.setup import AnyHead
+
+if TYPE_CHECKING:
+    from penstock.estimators.network_estimator import NetworkEstimator
 
 __all__ = ["FAMILIES", "Portfolio", "portfolio"]
 
@@ -123,8 +125,8 @@ class _Networks:
             shared=self._shared,
         )
 
-    def _maker_of(self, family: str, arguments: Mapping[str, Any]) -> Callable[[int], NetworkEstimator]:
-        def make(seed: int) -> NetworkEstimator:
+    def _maker_of(self, family: str, arguments: Mapping[str, Any]) -> "Callable[[int], NetworkEstimator]":
+        def make(seed: int) -> "NetworkEstimator":
             made: Any = getattr(import_module(_HOMES[family]), f"{family}{self._kind}")
             config = RunConfig(tf_random_seed=seed)
             estimator: NetworkEstimator = made(model_dir=str(self._folder), config=config, **arguments)

@@ -34,6 +34,8 @@ _FRUITLESS = 4
 
 _PUTTING_TOGETHER_S = 1.0
 _MARGIN = 1.3
+_START_SHARE = 1 / 6
+"""Of the time left, what a candidate may spend before its first step: compilation is uncertain, and trees need none."""
 
 
 class SearchView:
@@ -161,8 +163,9 @@ class Search:
             return False
         fit = self._kept[name].get(fold)
         if fit is None:
-            expected_s = self._candidates[name].start_s + self._cost_s(name)
-            if self._is_over or expected_s > self._clock.left_s:
+            start_s = self._candidates[name].start_s
+            too_late = start_s > _START_SHARE * self._clock.left_s
+            if self._is_over or too_late or start_s + self._cost_s(name) > self._clock.left_s:
                 self._notes.setdefault(name, "not tried: no time" if not self._used[name] else "its time ran out")
                 return False
             self._view.training(name, fold, self._rows.fold_count)
