@@ -117,7 +117,8 @@ class Search:
             self._challenge(name)
             self._choose()
             gained = self.chosen is not None and self.chosen.loss < before * (1.0 - _LEAST_GAIN)
-            fruitless = 0 if gained else fruitless + 1
+            if self._used[name]:
+                fruitless = 0 if gained else fruitless + 1
         for name in names:
             if not self._used[name]:
                 self._notes.setdefault(name, "not tried: no time" if self._is_over else "not tried: nothing gained")
