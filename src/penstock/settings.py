@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class Settings:
     database_url: SQLAlchemy URL of the metadata store (`PENSTOCK_DATABASE_URL`, default a SQLite file in `home`).
     artifacts_uri: folder or `gs://`/`s3://` URI under which registered bundles are kept (`PENSTOCK_ARTIFACTS`).
     memory_limit_mb: bound on DuckDB's memory (`PENSTOCK_MEMORY_LIMIT_MB`); above it operators spill to disk.
+    training_memory_mb: bound on the memory of a training (`PENSTOCK_TRAINING_MEMORY_MB`, default: half of the
+        machine's); a table that does not fit is read in batches.
     threads: bound on compute threads (`PENSTOCK_THREADS`, default: all cores).
     server_url: prediction server that clients talk to (`PENSTOCK_SERVER_URL`).
     token: bearer token that clients send (`PENSTOCK_TOKEN`), None for none.
@@ -54,6 +57,7 @@ class Settings:
     database_url: str
     artifacts_uri: str
     memory_limit_mb: int
+    training_memory_mb: int
     threads: int
     server_url: str
     token: str | None
@@ -85,6 +89,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, project: str | No
         database_url=env.get("PENSTOCK_DATABASE_URL") or f"sqlite:///{home / 'penstock.db'}",
         artifacts_uri=env.get("PENSTOCK_ARTIFACTS") or str(home / "artifacts"),
         memory_limit_mb=_positive_int(env, "PENSTOCK_MEMORY_LIMIT_MB", 2_000),
+        training_memory_mb=_positive_int(env, "PENSTOCK_TRAINING_MEMORY_MB", _half_of_memory_mb()),
         threads=_positive_int(env, "PENSTOCK_THREADS", os.cpu_count() or 1),
         server_url=env.get("PENSTOCK_SERVER_URL") or f"http://127.0.0.1:{SERVING_REST_PORT}",
         token=env.get("PENSTOCK_TOKEN") or None,
@@ -153,6 +158,16 @@ def _vertex_container(env: Mapping[str, str]) -> VertexContainer | None:
         health_route=env.get("AIP_HEALTH_ROUTE") or None,
         storage_uri=env.get("AIP_STORAGE_URI") or None,
     )
+
+
+def _half_of_memory_mb() -> int:
+    """Half of this machine's memory, or of what its container may use."""
+    limits = []
+    with suppress(ValueError, OSError, AttributeError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(ValueError, OSError):
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return max(1_000, min(limits, default=8_000_000_000) // 2_000_000)
 
 
 def _positive_int(env: Mapping[str, str], name: str, default: int) -> int:

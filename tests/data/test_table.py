@@ -411,3 +411,19 @@ def test_quoted_line_breaks_survive_the_rewriting_that_leaves_rows_out(tmp_path:
     path.write_text('a,b\n1,"ha \n""ha"" \nha"\n3,4\n')
     with open_table(path, settings=settings, options=ReadOptions(bad_rows="reject")) as table:
         assert (table.count(), len(table.rejected)) == (2, 0)
+
+
+def test_chunks_of_parquet_files_are_any_range_of_their_rows(tmp_path: Path, settings: Settings) -> None:
+    with duckdb.connect() as connection:
+        for part in range(3):
+            connection.execute(
+                f"COPY (SELECT i + {part * 5_000} AS number, 'w' || (i % 7) AS word FROM range(5000) t(i)) "
+                f"TO '{tmp_path}/part{part}.parquet' (FORMAT parquet, ROW_GROUP_SIZE 2048)"
+            )
+    table = open_table(str(tmp_path / "*.parquet"), settings=settings)
+    whole = table.read()
+    for first in (0, 7_003):
+        chunks = list(table.chunks(1_900, first_row=first))
+        assert max(chunk.rows for chunk in chunks) == 1_900
+        for name in whole.schema.names:
+            assert np.array_equal(np.concatenate([chunk[name] for chunk in chunks]), whole[name][first:])

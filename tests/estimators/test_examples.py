@@ -10,7 +10,8 @@ from penstock.errors import DataError, UsageError
 from penstock.estimators.array_input import numpy_input_fn, pandas_input_fn
 from penstock.estimators.batches import FixedBatches, FullBatch, ShuffledBatches
 from penstock.estimators.examples import read_examples
-from penstock.estimators.table_input import split_rows, table_input_fn, table_input_fns
+from penstock.estimators.row_split import split_rows
+from penstock.estimators.table_input import table_input_fn, table_input_fns
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from penstock.data.dialect import MAX_LINE_BYTES
 from penstock.data.engine import quote_name, quote_text
 from penstock.data.schema import DataType
 
-__all__ = ["SQL_TYPES", "ColumnPlan", "CsvLayout", "Scan", "json_source", "parquet_source", "path_list"]
+__all__ = ["PARQUET_FILE", "SQL_TYPES", "ColumnPlan", "CsvLayout", "Scan", "json_source", "parquet_source", "path_list"]
+
+PARQUET_FILE = "penstock file name"
 
 SQL_TYPES = {
     DataType.INTEGER: "BIGINT",
@@ -193,10 +195,14 @@ class CsvLayout:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """Columns over a source: CSV files, or the SQL of a table function that knows its types."""
+    """Columns over a source: CSV files, or the SQL of a table function that knows its types.
+
+    parquet: the files, where that function reads Parquet: any range of their rows can be read by itself.
+    """
 
     source: CsvLayout | str
     plans: tuple[ColumnPlan, ...]
+    parquet: tuple[str, ...] = ()
 
     @property
     def source_sql(self) -> str:
@@ -214,8 +220,10 @@ class Scan:
         return f"SELECT {', '.join(chosen)} FROM {self.source_sql}"
 
 
-def parquet_source(paths: Iterable[str]) -> str:
-    return f"read_parquet({path_list(paths)}, union_by_name = true)"
+def parquet_source(paths: Iterable[str], *, is_numbered: bool = False) -> str:
+    """is_numbered: with the columns `file_row_number` and `PARQUET_FILE`, by which ranges of rows are read."""
+    numbers = f", file_row_number = true, filename = {quote_text(PARQUET_FILE)}" if is_numbered else ""
+    return f"read_parquet({path_list(paths)}, union_by_name = true{numbers})"
 
 
 def json_source(paths: Iterable[str], *, are_lines: bool) -> str:

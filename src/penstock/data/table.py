@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,8 @@ from penstock.data.delimited import Opened, open_delimited
 from penstock.data.engine import Workspace, connect, mapped_errors, quote_name
 from penstock.data.files import SourceFile, find_files, format_of, read_head
 from penstock.data.options import Detection, Progress, ReadOptions, RejectedRow, TableFormat
-from penstock.data.scan import Scan
+from penstock.data.row_ranges import row_ranges
+from penstock.data.scan import Scan, parquet_source
 from penstock.data.schema import MISSING_TIMESTAMP, Column, DataType, Schema
 from penstock.data.survey import Asking, Pass, Survey
 from penstock.data.typed import open_typed
@@ -97,9 +99,7 @@ class Table:
         with self.connect() as connection, mapped_errors(f"cannot read {self.name}"):
             arrays = connection.execute(query).fetchnumpy()
         self.verify_unchanged()
-        return ColumnBatch(
-            schema, {column.name: _as_array(arrays[f"c{i}"], column.type) for i, column in enumerate(schema)}
-        )
+        return _from_arrays(schema, arrays)
 
     def batches(self, rows_per_batch: int, *, columns: Sequence[str] | None = None) -> Iterator[ColumnBatch]:
         """All rows in file order, `rows_per_batch` at a time; the last batch may be shorter. Memory stays bounded."""
@@ -111,6 +111,36 @@ class Table:
             while rows := _fetch(result, rows_per_batch):
                 yield _from_rows(schema, rows)
             self.verify_unchanged()
+
+    def chunks(
+        self,
+        most_rows: int,
+        *,
+        columns: Sequence[str] | None = None,
+        first_row: int = 0,
+        memory_limit_mb: int | None = None,
+    ) -> Iterator[ColumnBatch]:
+        """The rows from `first_row` on in file order, at most `most_rows` at a time; faster than `batches`.
+
+        Of Parquet files only the row groups that hold them are read. memory_limit_mb: of DuckDB, put over the setting.
+        """
+        schema = self._selected(columns)
+        self.verify_unchanged()
+        settings = self.settings
+        if memory_limit_mb is not None:
+            settings = replace(settings, memory_limit_mb=min(memory_limit_mb, settings.memory_limit_mb))
+        readable = connect(settings, readable=self.paths, temporary=self.workspace.path)
+        with readable as connection, mapped_errors(f"cannot read {self.name}"):
+            if not self.scan.parquet or "file_row_number" in map(str.lower, self.schema.names):
+                result = connection.execute(f"{self._array_query(schema)} OFFSET {int(first_row)}")
+                while rows := _fetch(result, most_rows):
+                    yield _from_rows(schema, rows)
+            else:
+                for condition in row_ranges(connection, self.scan.parquet, most_rows=most_rows, first_row=first_row):
+                    source = f"(SELECT * FROM {parquet_source(self.scan.parquet, is_numbered=True)} WHERE {condition})"
+                    query = self._array_query(schema, replace(self.scan, source=source))
+                    yield _from_arrays(schema, connection.execute(query).fetchnumpy())
+        self.verify_unchanged()
 
     def value_counts(self, column: str, *, limit: int = 10_000) -> list[tuple[str | float | bool | int, int]]:
         """The `limit` most frequent values of a column with their counts, ties by value; missing left out.
@@ -137,11 +167,11 @@ class Table:
     def _selected(self, columns: Sequence[str] | None) -> Schema:
         return self.schema if columns is None else self.schema.select(tuple(columns))
 
-    def _array_query(self, schema: Schema) -> str:
+    def _array_query(self, schema: Schema, scan: Scan | None = None) -> str:
         """Columns c0, c1, … in the order asked for, as their arrays hold them."""
         place = {name: i for i, name in enumerate(self.schema.names)}
         chosen = ", ".join(_array_sql(f"t.c{place[c.name]}", c.type) + f" AS c{i}" for i, c in enumerate(schema))
-        return f"SELECT {chosen} FROM ({self.scan.select(is_numbered=True)}) AS t"
+        return f"SELECT {chosen} FROM ({(scan or self.scan).select(is_numbered=True)}) AS t"
 
 
 def open_table(
@@ -240,6 +270,13 @@ def _fetch(result: duckdb.DuckDBPyConnection, rows: int) -> list[tuple[Any, ...]
     while len(fetched) < rows and (more := result.fetchmany(min(_FETCH_ROWS, rows - len(fetched)))):
         fetched.extend(more)
     return fetched
+
+
+def _from_arrays(schema: Schema, arrays: Mapping[str, Any]) -> ColumnBatch:
+    """Columns c0, c1, … as DuckDB fetched them."""
+    return ColumnBatch(
+        schema, {column.name: _as_array(arrays[f"c{i}"], column.type) for i, column in enumerate(schema)}
+    )
 
 
 def _from_rows(schema: Schema, rows: list[tuple[Any, ...]]) -> ColumnBatch:

@@ -60,7 +60,8 @@ def open_typed(
         samples = {column: _distinct(connection, source, column) for column in texts}
         plans = tuple(_plan(column, sql_type, samples, options) for column, sql_type in columns)
         try:
-            scan, survey = survey_rows(connection, Scan(source=source, plans=plans), samples={}, reading=reading)
+            columns_of = Scan(source=source, plans=plans, parquet=tuple(paths) if kind is TableFormat.PARQUET else ())
+            scan, survey = survey_rows(connection, columns_of, samples={}, reading=reading)
         except MisfitError as error:
             raise DataError(f"{name}: {error}; leave the type as the file has it") from error
     return Opened(tuple(plain), scan, survey, tuple(detections), tuple(rejected))

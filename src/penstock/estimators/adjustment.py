@@ -12,7 +12,7 @@ from penstock.estimators.examples import Examples
 from penstock.estimators.heads import Head
 from penstock.estimators.intervals import Intervals, fit_intervals
 from penstock.estimators.regression_head import numeric_labels
-from penstock.estimators.table_input import split_rows
+from penstock.estimators.row_split import split_rows
 from penstock.store.blobs import replace_file
 
 __all__ = ["Adjustment", "AdjustmentOptions", "hold_back", "load_adjustment", "save_adjustment"]

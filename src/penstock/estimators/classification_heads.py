@@ -15,6 +15,7 @@ from penstock.bundle.manifest import Task
 from penstock.data.schema import MISSING_STRING
 from penstock.errors import DataError
 from penstock.estimators.heads import Answers, Head
+from penstock.estimators.label_summary import Labels, LabelSummary
 from penstock.estimators.metrics import binary_metrics, multiclass_metrics
 from penstock.export.graph import GraphBuilder
 from penstock.export.model import EmittedOutput
@@ -142,7 +143,7 @@ ClassificationHead = BinaryHead | MulticlassHead
 
 
 def fit_classification_head(
-    labels: NDArray[Any],
+    labels: Labels,
     *,
     label: str,
     n_classes: int | None = None,
@@ -152,7 +153,8 @@ def fit_classification_head(
 
     Raises DataError for missing labels, for one class only, and where the number of classes is not `n_classes`.
     """
-    names = class_names(labels, label)
+    rows = labels.rows if isinstance(labels, LabelSummary) else len(labels)
+    names = class_names(labels.values(label) if isinstance(labels, LabelSummary) else labels, label)
     if label_vocabulary is not None:
         classes = tuple(str(name) for name in label_vocabulary)
         class_ids(names, label, classes)
@@ -163,8 +165,7 @@ def fit_classification_head(
     present = set(names.tolist())
     if len(present) < 2:
         raise DataError(
-            f"label {label!r} has only the class {present.pop()!r} in all {len(names)} rows; "
-            "a classifier needs at least two"
+            f"label {label!r} has only the class {present.pop()!r} in all {rows} rows; a classifier needs at least two"
         )
     if n_classes is not None and len(classes) != n_classes:
         raise DataError(f"label {label!r} has {len(classes)} classes ({_some(classes)}); n_classes is {n_classes}")

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,8 +21,10 @@ from penstock.data.recipe.travel import TravellingRecipe
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import DataError, ExportError, NotFoundError, PreconditionError, UsageError, did_you_mean
 from penstock.estimators.adjustment import AdjustmentOptions, hold_back, load_adjustment, save_adjustment
-from penstock.estimators.examples import Examples, read_examples
+from penstock.estimators.example_stream import ExampleStream, held_in_memory, open_examples
+from penstock.estimators.examples import Examples
 from penstock.estimators.fitted_model import FittedModel
+from penstock.estimators.metric_sums import MetricSums
 from penstock.estimators.model_folder import ModelFolder
 from penstock.estimators.regression_head import numeric_labels
 from penstock.estimators.run_config import RunConfig
@@ -162,7 +165,7 @@ class Estimator(ABC):
         """
         refuse_hooks(hooks)
         model = self.fitted_model(_step_of(checkpoint_path))
-        examples = self.read_examples(input_fn, steps)
+        examples = self.open_examples(input_fn, steps)
         metrics = self.evaluate_examples(model, examples)
         self.write_evaluation(metrics, name=name)
         return metrics
@@ -178,14 +181,19 @@ class Estimator(ABC):
         """Answers by output name, one dictionary a row (or, with yield_single_examples=False, one for all rows)."""
         refuse_hooks(hooks)
         model = self.fitted_model(_step_of(checkpoint_path))
-        examples = self._read(input_fn, with_labels=False)
-        answers = model.predict(examples.features.select(model.features.raw_schema.names))
-        keys = [predict_keys] if isinstance(predict_keys, str) else list(predict_keys or answers)
+        examples = self._open(input_fn, with_labels=False)
+        batches = iter([examples] if isinstance(examples, Examples) else examples.batches())
+        names = model.features.raw_schema.names
+        first = model.predict(next(batches).features.select(names))
+        keys = [predict_keys] if isinstance(predict_keys, str) else list(predict_keys or first)
         for key in keys:
-            if key not in answers:
-                close = did_you_mean(key, answers)
-                raise UsageError(f"predict_keys names {key!r}; this model answers {', '.join(answers)}{close}")
-        return rows_of({key: answers[key] for key in keys}, single=yield_single_examples)
+            if key not in first:
+                close = did_you_mean(key, first)
+                raise UsageError(f"predict_keys names {key!r}; this model answers {', '.join(first)}{close}")
+        answers = chain([first], (model.predict(batch.features.select(names)) for batch in batches))
+        return chain.from_iterable(
+            rows_of({key: one[key] for key in keys}, single=yield_single_examples) for one in answers
+        )
 
     def export_saved_model(
         self,
@@ -259,13 +267,28 @@ class Estimator(ABC):
 
     def read_examples(self, input_fn: InputFn, steps: int | None = None) -> Examples:
         """Labelled rows for evaluation: those of the first `steps` batches, or all."""
-        examples = self._read(input_fn, with_labels=True, most_batches=steps)
+        examples = self.open_examples(lambda: held_in_memory(input_fn), steps)
+        assert isinstance(examples, Examples)
+        return examples
+
+    def open_examples(self, input_fn: InputFn, steps: int | None = None) -> Examples | ExampleStream:
+        """As `read_examples`, but of rows that do not fit in memory a stream."""
+        examples = self._open(input_fn, with_labels=True, most_batches=steps)
         if steps is None:
             return examples
+        if isinstance(examples, ExampleStream):
+            return examples.first(steps * examples.batching.rows_per_step(examples.rows))
         return examples.take(slice(0, steps * examples.batching.rows_per_step(examples.features.rows)))
 
-    def evaluate_examples(self, model: FittedModel, examples: Examples) -> dict[str, float]:
-        """Metrics of a model on rows in memory."""
+    def evaluate_examples(self, model: FittedModel, examples: Examples | ExampleStream) -> dict[str, float]:
+        """Metrics of a model on rows, in memory or streamed."""
+        if isinstance(examples, ExampleStream):
+            sums = MetricSums(model.head)
+            for batch in examples.batches():
+                assert batch.labels is not None
+                outputs = model.outputs(batch.features.select(model.features.raw_schema.names))
+                sums.add(outputs, batch.labels, batch.weights)
+            return {**sums.metrics(), "global_step": model.step}
         assert examples.labels is not None
         outputs = model.outputs(examples.features.select(model.features.raw_schema.names))
         metrics = model.head.evaluate(outputs, examples.labels, examples.weights)
@@ -347,14 +370,23 @@ class Estimator(ABC):
             raise PreconditionError(f"nothing is trained in {self.model_dir!r} yet; call train first")
         return setup
 
-    def _read(self, input_fn: InputFn, *, with_labels: bool, most_batches: int | None = None) -> Examples:
+    def _read(self, input_fn: InputFn, *, with_labels: bool) -> Examples:
+        examples = self._open(lambda: held_in_memory(input_fn), with_labels=with_labels)
+        assert isinstance(examples, Examples)
+        return examples
+
+    def _open(
+        self, input_fn: InputFn, *, with_labels: bool, most_batches: int | None = None
+    ) -> Examples | ExampleStream:
         """Rows with the columns that the trained model reads."""
         setup = self._setup()
         schema = setup.features.raw_schema
         if with_labels and setup.weight_column and setup.weight_column not in schema:
             weight = Column(name=setup.weight_column, type=DataType.FLOAT)
             schema = Schema((*schema.columns, weight))
-        examples = read_examples(input_fn, schema=schema, most_batches=most_batches)
+        examples = open_examples(input_fn, schema=schema, most_batches=most_batches)
+        if isinstance(examples, ExampleStream):
+            return examples.weighted_by(setup.weight_column if with_labels else None)
         if with_labels and examples.labels is None:
             raise DataError("the input has no labels; evaluation needs a pair (features, labels)")
         if examples.features.rows == 0:

@@ -1,6 +1,6 @@
 """What an input function may return, turned into rows in memory: features, labels, and how steps take them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
@@ -19,7 +19,10 @@ __all__ = [
     "Batching",
     "Examples",
     "InputSource",
+    "called",
     "column_labels",
+    "concatenated",
+    "examples_of",
     "label_array",
     "read_examples",
     "row_weights",
@@ -54,6 +57,13 @@ class Batching:
         if size >= rows:
             return FullBatch(rows, self.epochs)
         return ShuffledBatches(rows, size, seed, self.shuffle, self.epochs)
+
+    def last_step(self, rows: int) -> int | None:
+        """Steps that the input has rows for; None for as many as one likes."""
+        size = self.rows_per_step(rows)
+        if self.given:
+            return max(1, rows // size)
+        return None if self.epochs is None else max(1, rows * self.epochs // size)
 
     def rows_per_step(self, rows: int) -> int:
         if self.size == "all":
@@ -114,9 +124,18 @@ def read_examples(
     schema: the feature columns wanted and their types. most_batches: where to stop reading an endless iterator.
     Raises UsageError for anything else, DataError where the rows do not fit together.
     """
+    return examples_of(called(input_fn), schema=schema, most_batches=most_batches)
+
+
+def called(input_fn: Callable[[], Any]) -> Any:
+    """What an input function returns. Raises UsageError for what is no function."""
     if not callable(input_fn):
         raise UsageError(f"input_fn is a {type(input_fn).__name__}; expected a function without arguments")
-    value = input_fn()
+    return input_fn()
+
+
+def examples_of(value: Any, *, schema: Schema | None = None, most_batches: int | None = None) -> Examples:
+    """What an input function returned, read as in `read_examples`."""
     if isinstance(value, InputSource):
         return value.examples(schema)
     if isinstance(value, tuple) and len(value) == 2 and not _is_features(value[1]):
@@ -152,8 +171,23 @@ def column_labels(batch: ColumnBatch, label: str) -> NDArray[Any]:
     return array
 
 
-def row_weights(values: NDArray[Any], column: str) -> NDArray[np.float32]:
-    """The weight of each row, `[rows]`. Raises DataError for missing or negative weights, and where all are 0."""
+def concatenated(parts: Sequence[Examples]) -> Examples:
+    """The rows of all parts, which agree in all else, one after the other."""
+    labels = [part.labels for part in parts if part.labels is not None]
+    weights = [part.weights for part in parts if part.weights is not None]
+    return replace(
+        parts[0],
+        features=concatenate([part.features for part in parts]),
+        labels=np.concatenate(labels) if labels else None,
+        weights=np.concatenate(weights) if weights else None,
+    )
+
+
+def row_weights(values: NDArray[Any], column: str, *, needs_some: bool = True) -> NDArray[np.float32]:
+    """The weight of each row, `[rows]`. Raises DataError for missing or negative weights.
+
+    needs_some: raises also where all are 0.
+    """
     try:
         weights = values.astype(np.float32)
     except (TypeError, ValueError):
@@ -162,7 +196,7 @@ def row_weights(values: NDArray[Any], column: str) -> NDArray[np.float32]:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise DataError(f"weight column {column!r} is missing, infinite or negative in row {row}")
-    if not weights.any():
+    if needs_some and not weights.any():
         raise DataError(f"weight column {column!r} is 0 in every row; expected at least one positive weight")
     return weights
 

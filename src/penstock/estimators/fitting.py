@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.errors import TrainingError
-from penstock.estimators.batches import BatchOrder
 from penstock.estimators.early_stopping import EarlyStopping
+from penstock.estimators.feed import Feed
 from penstock.estimators.interruption import interruption
-from penstock.estimators.loop import Hyperparameters, Rows, TrainLoop, TrainState
+from penstock.estimators.loop import Hyperparameters, TrainLoop, TrainState
 from penstock.estimators.progress import NoProgress, Progress
 from penstock.estimators.schedules import Schedule, learning_rates, regularization
 
@@ -34,14 +34,13 @@ class Plan:
     """What a training does, step by step.
 
     total: last step; schedules reach their end there. rate: base learning rate.
-    offset: the step at which the input's first batch comes. regularization: schedule of weight decay and dropout.
+    regularization: schedule of weight decay and dropout.
     saves_every_steps, saves_every_s: when to save; the last step is always saved.
     visits: step interval of `visit`, which sees the saved state (evaluation); 0 for never.
     """
 
     total: int
     rate: float
-    offset: int = 0
     schedule: Schedule
     regularization: Schedule = "constant"
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)
@@ -69,24 +68,25 @@ class Fitted:
     reason: str
 
 
-def fit(loop: TrainLoop, state: TrainState, rows: Rows, *, order: BatchOrder, plan: Plan, watchers: Watchers) -> Fitted:
+def fit(loop: TrainLoop, state: TrainState, feed: Feed, *, plan: Plan, watchers: Watchers) -> Fitted:
     """Runs steps `state.step` to `plan.total`.
 
     On Ctrl-C the state is saved, and the result says "interrupted". Raises TrainingError when the loss is not a number.
     """
-    placed = loop.place(rows)
     running = loop.start(state)
     step = state.step
     pending: tuple[int, Any] | None = None
     saved_at, size = time.monotonic(), _FIRST_CALL_STEPS
-    with interruption() as interrupted:
+    with feed.open(loop.place) as rows, interruption() as interrupted:
         while step < plan.total:
             stop = min(step + size, _next_boundary(step, plan))
             began = time.monotonic()
+            portion = rows.take(step, stop - step)
+            stop = step + portion.steps
             running, losses = loop.run(
                 running,
-                placed,
-                order=order.take(step - plan.offset, stop - step),
+                portion.placed,
+                order=portion.order,
                 learning_rates=learning_rates(
                     plan.schedule, plan.rate, first=step, count=stop - step, total=plan.total
                 ),

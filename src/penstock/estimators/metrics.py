@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["binary_metrics", "multiclass_metrics", "regression_metrics", "roc_auc"]
+__all__ = ["areas", "binary_metrics", "multiclass_metrics", "regression_metrics", "roc_auc"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -40,7 +40,7 @@ def binary_metrics(probabilities: Floats, labels: NDArray[np.integer[Any]], weig
         "accuracy": _average((chosen == positive).astype(np.float64), weights),
         "accuracy_baseline": max(share, 1.0 - share),
         "auc": roc_auc(probabilities, positive, weights),
-        "auc_precision_recall": _average_precision(probabilities, positive, weights),
+        "auc_precision_recall": areas(*_cumulated(probabilities, positive, weights))[1],
         "precision": _ratio(hits, _total(chosen, weights)),
         "recall": _ratio(hits, _total(positive, weights)),
         "log_loss": _average(-np.log(chance), weights),
@@ -65,19 +65,21 @@ def multiclass_metrics(
 
 def roc_auc(scores: Floats, positive: NDArray[np.bool_], weights: Floats | None = None) -> float:
     """Area under the ROC curve, exact, ties counted half; NaN where there is one class only."""
-    rising, falling = _cumulated(scores, positive, weights)
-    if rising[-1] == 0 or falling[-1] == 0:
-        return float("nan")
-    area = np.sum(np.diff(falling, prepend=0.0) * (rising + np.concatenate([[0.0], rising[:-1]])) / 2.0)
-    return float(area / (rising[-1] * falling[-1]))
+    return areas(*_cumulated(scores, positive, weights))[0]
 
 
-def _average_precision(scores: Floats, positive: NDArray[np.bool_], weights: Floats | None) -> float:
-    hits, misses = _cumulated(scores, positive, weights)
+def areas(hits: Floats, misses: Floats) -> tuple[float, float]:
+    """Area under the ROC curve (ties counted half) and average precision; NaN where there is no class to tell apart.
+
+    hits, misses: weight of true and of false positives at every threshold, from the highest down.
+    """
     if hits[-1] == 0:
-        return float("nan")
-    precision = hits / np.maximum(hits + misses, _LEAST)
-    return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
+        return float("nan"), float("nan")
+    precision = float(np.sum(np.diff(hits, prepend=0.0) * hits / np.maximum(hits + misses, _LEAST)) / hits[-1])
+    if misses[-1] == 0:
+        return float("nan"), precision
+    area = np.sum(np.diff(misses, prepend=0.0) * (hits + np.concatenate([[0.0], hits[:-1]])) / 2.0)
+    return float(area / (hits[-1] * misses[-1])), precision
 
 
 def _cumulated(

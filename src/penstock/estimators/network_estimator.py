@@ -8,31 +8,33 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.errors import PreconditionError
+from penstock.errors import ConfigError, PreconditionError
 from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
 from penstock.estimators.defaults import Recipe
 from penstock.estimators.early_stopping import EarlyStopping
 from penstock.estimators.estimator import Estimator, InputFn, Visit
 from penstock.estimators.examples import Batching, Examples
+from penstock.estimators.feed import Feed
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.fitting import Fitted, Plan, Watchers, fit
-from penstock.estimators.front import Front, fit_front
-from penstock.estimators.loop import Rows, TrainState
-from penstock.estimators.network_design import NetworkDesign, checkpoint_of, front_of, state_of
+from penstock.estimators.loop import TrainState
+from penstock.estimators.network_design import NetworkDesign, checkpoint_of, state_of
 from penstock.estimators.network_options import OF_STEPS, NetworkOptions
 from penstock.estimators.networks import Network
 from penstock.estimators.normalization import Normalization
-from penstock.estimators.preparation import FitHead, class_factors, encode_rows, fit_columns, notice, training_examples
+from penstock.estimators.preparation import FitHead, notice, open_training_examples
 from penstock.estimators.programs import CompiledProgram
 from penstock.estimators.progress import make_progress
 from penstock.estimators.regimen import Regimen
 from penstock.estimators.ring import join_ring
 from penstock.estimators.run_config import RunConfig
-from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
-from penstock.estimators.table_input import split_rows
+from penstock.estimators.setup import Setup, check_same, load_setup, save_setup
+from penstock.estimators.streamed_training import StreamedTraining
+from penstock.estimators.training_rows import HeldTraining, TrainingRows
 from penstock.estimators.warm_start import warm_setup
 from penstock.features.column import FeatureColumn
 from penstock.features.fitted import FittedFeatures
+from penstock.settings import load_settings
 
 __all__ = ["NetworkEstimator"]
 
@@ -124,9 +126,8 @@ class NetworkEstimator(Estimator):
     ) -> None:
         most = steps if max_steps is None else max_steps
         if (memory := self._config.memory) is not None:
-            examples = self.hold_back(
-                training_examples(self, input_fn, None, steps if max_steps is None else max_steps)
-            )
+            examples = self._training_rows(input_fn, None, most)
+            self._leave_out(examples, steps, max_steps)
             key = ("setup", type(self).__name__, repr(self._preparation()))
             fitted = memory.recall(key, lambda: self._make_setup(examples))
             self._train(examples, fitted, None, steps=steps, max_steps=max_steps, every=every, visit=visit)
@@ -143,10 +144,16 @@ class NetworkEstimator(Estimator):
             if every and not self.is_worker:
                 visit(self.fitted_model(), True)
             return
-        examples = self.hold_back(training_examples(self, input_fn, setup, most))
-        if setup is None:
-            setup = self._fit_setup(examples)
-        self._train(examples, setup, checkpoint, steps=steps, max_steps=max_steps, every=every, visit=visit)
+        rows = self._training_rows(input_fn, setup, most)
+        is_over = False
+        try:
+            self._leave_out(rows, steps, max_steps)
+            if setup is None:
+                setup = self._fit_setup(rows)
+            self._train(rows, setup, checkpoint, steps=steps, max_steps=max_steps, every=every, visit=visit)
+            is_over = True
+        finally:
+            rows.close(is_over=is_over)
 
     def fitted_model(self, step: int | None = None) -> FittedModel:
         if self._model is not None and step in (None, self._model.step):
@@ -166,45 +173,57 @@ class NetworkEstimator(Estimator):
         """The arguments that matter before the first step."""
         return {name: value for name, value in self._params.items() if name not in OF_STEPS}
 
-    def _fit_setup(self, examples: Examples) -> Setup:
-        setup = self._make_setup(examples)
-        samples = pick_samples(examples.features, setup.features.raw_schema, seed=self._config.seed)
-        save_setup(self._folder, setup, samples)
+    def _training_rows(self, input_fn: InputFn, setup: Setup | None, most_batches: int | None) -> TrainingRows:
+        examples = open_training_examples(self, input_fn, setup, most_batches)
+        if isinstance(examples, Examples):
+            return HeldTraining(self.hold_back(examples))
+        if self._adjustments.params:
+            raise ConfigError(
+                f"{', '.join(self._adjustments.params)}: fitted to rows held in memory, and {examples.table.name} does "
+                "not fit there; leave it out, or raise PENSTOCK_TRAINING_MEMORY_MB"
+            )
+        return StreamedTraining(examples, folder=load_settings().home / "cache" / "rows")
+
+    def _holds_out(self, rows: TrainingRows, steps: int | None, max_steps: int | None) -> bool:
+        if self._options.early_stopping is not None:
+            return self._options.early_stopping
+        open_ended = steps is None and max_steps is None and rows.batching.epochs is None
+        return open_ended and not rows.batching.given
+
+    def _leave_out(self, rows: TrainingRows, steps: int | None, max_steps: int | None) -> None:
+        if self._holds_out(rows, steps, max_steps):
+            rows.hold_out(min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / rows.rows), seed=self._config.seed)
+
+    def _fit_setup(self, rows: TrainingRows) -> Setup:
+        setup = self._make_setup(rows)
+        save_setup(self._folder, setup, rows.samples(setup.features, seed=self._config.seed))
         return setup
 
-    def _make_setup(self, examples: Examples) -> Setup:
-        assert examples.labels is not None
+    def _make_setup(self, rows: TrainingRows) -> Setup:
         if self._options.warm_start_from is not None:
             return warm_setup(
                 self._options.warm_start_from,
                 estimator=type(self).__name__,
                 parameters=self._params,
-                rows=examples.features.rows,
-                digest=examples.data_digest,
+                rows=rows.rows,
+                digest=rows.data_digest,
             )
-        # Rows of weight 0 are as if they were not there.
-        counted = slice(None) if examples.weights is None else examples.weights > 0
-        head = self._fit_head(examples.labels[counted], examples.label)
-        batch = examples.features
-        features = fit_columns(self._columns, examples, head)
-        encoded = encode_rows(features, examples, slice(None))
-        front = fit_front(features.blocks, encoded, normalization=self._normalization, seed=self._config.seed)
-        used = features.raw_schema.names
+        fitted = rows.fit(self._columns, self._fit_head, normalization=self._normalization, seed=self._config.seed)
         return Setup(
             estimator=type(self).__name__,
             parameters=self._params,
-            features=features,
-            head=head,
-            normalizer=front.normalizer,
+            features=fitted.features,
+            head=fitted.head,
+            normalizer=fitted.normalizer,
             weight_column=self._weight_column,
-            ignored=tuple(name for name in (*batch.schema.names, *examples.unread) if name not in used),
-            rows=batch.rows,
-            data_digest=examples.data_digest,
+            ignored=fitted.ignored,
+            rows=rows.rows,
+            data_digest=rows.data_digest,
         )
 
     def _train(
         self,
-        examples: Examples,
+        rows: TrainingRows,
         setup: Setup,
         checkpoint: Checkpoint | None,
         *,
@@ -213,40 +232,40 @@ class NetworkEstimator(Estimator):
         every: int,
         visit: Visit,
     ) -> None:
-        assert examples.labels is not None
-        front = front_of(setup)
-        open_ended = steps is None and max_steps is None and examples.batching.epochs is None
-        open_ended = open_ended and not examples.batching.given
-        stops = open_ended if self._options.early_stopping is None else self._options.early_stopping
-        held_out = None
-        kept: NDArray[Any] = np.arange(examples.features.rows)
-        if stops:
-            share = min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / examples.features.rows)
-            kept, held_out = split_rows(examples.features.rows, share, seed=self._config.seed)
-        order = self._batching(examples).order(len(kept), seed=self._config.seed)
-        recipe = self._regimen.recipe(len(kept), order.batch_size)
+        batching, class_weight = self._batching(rows.batching), self._options.class_weight
+        batch_size, last_step = batching.rows_per_step(rows.kept), batching.last_step(rows.kept)
+        holds_out = self._holds_out(rows, steps, max_steps)
+        recipe = self._regimen.recipe(rows.kept, batch_size)
         optimizer = self._design.optimizer(recipe.rate)
         compiled = self._design.compiled(setup, recipe.rate)
-        part = "training rows" if held_out is None else "training rows but those held out"
-        rows = self._recall((part, setup), lambda: self._rows(setup, front, examples, kept))
         state = self._recall(
             (
                 "initial state",
-                part,
+                holds_out,
                 setup,
                 compiled,
                 repr(self._params.get("dropout")),
                 repr(self._params.get("dnn_dropout")),
             ),
-            lambda: self._design.initial_state(setup, compiled, checkpoint, rows),
+            lambda: self._design.initial_state(
+                setup, compiled, checkpoint, rows.some(setup, class_weight=class_weight, recall=self._recall)
+            ),
         )
         # An input with an end begins anew with each call; one without goes on where the last call stopped.
-        offset = 0 if order.last_step is None else state.step
-        total = _last_step(state.step, steps, max_steps, order.last_step, recipe)
+        offset = 0 if last_step is None else state.step
+        total = _last_step(state.step, steps, max_steps, last_step, recipe)
+        feed = rows.feed(
+            setup,
+            batching,
+            seed=self._config.seed,
+            offset=offset,
+            class_weight=class_weight,
+            recall=self._recall,
+        )
         stopping = None
-        if held_out is not None:
+        if holds_out:
             stopping = EarlyStopping(
-                self._measure(setup, front, compiled, examples, held_out),
+                self._measure(setup, compiled, rows),
                 every=max(1, total // self._regimen.looks),
                 patience=self._regimen.patience,
             )
@@ -257,7 +276,6 @@ class NetworkEstimator(Estimator):
             total=total,
             rate=optimizer.rate or 1.0,
             schedule=optimizer.schedule,
-            offset=offset,
             regularization=self._regimen.regularization,
             hyperparameters=self._design.hyperparameters(recipe),
             saves_every_steps=config.save_checkpoints_steps,
@@ -265,14 +283,13 @@ class NetworkEstimator(Estimator):
             visits=every,
             stopping=stopping,
         )
-        fitted = self._run(setup, compiled, state, rows, order, plan, visit)
+        fitted = self._run(setup, compiled, state, feed, plan, visit)
         self._model = self._model_of(setup, compiled, fitted.state)
         if fitted.reason == "interrupted":
             notice(f"stopped at step {fitted.state.step}; the same call goes on from there")
             raise KeyboardInterrupt
 
-    def _batching(self, examples: Examples) -> Batching:
-        batching = examples.batching
+    def _batching(self, batching: Batching) -> Batching:
         if batching.size == "auto" and self._regimen.batch_rows is not None:
             return replace(batching, size=self._regimen.batch_rows)
         return batching
@@ -290,8 +307,7 @@ class NetworkEstimator(Estimator):
         setup: Setup,
         compiled: CompiledProgram,
         state: TrainState,
-        rows: Rows,
-        order: Any,
+        feed: Feed,
         plan: Plan,
         visit: Visit,
     ) -> Fitted:
@@ -300,7 +316,7 @@ class NetworkEstimator(Estimator):
             def show_trial(current: TrainState, is_last: bool) -> None:
                 visit(self._model_of(setup, compiled, current), is_last)
 
-            return fit(compiled.loop, state, rows, order=order, plan=plan, watchers=Watchers(visit=show_trial))
+            return fit(compiled.loop, state, feed, plan=plan, watchers=Watchers(visit=show_trial))
         from penstock.estimators.summaries import SummaryWriter, graph_of_layers, graph_of_onnx
         from penstock.export.model import assemble
 
@@ -344,29 +360,15 @@ class NetworkEstimator(Estimator):
                 losses=write_losses,
                 progress=progress,
             )
-            return fit(compiled.loop, state, rows, order=order, plan=plan, watchers=watchers)
+            return fit(compiled.loop, state, feed, plan=plan, watchers=watchers)
 
-    def _rows(self, setup: Setup, front: Front, examples: Examples, index: NDArray[Any]) -> Rows:
-        """Some of the training rows, as the network reads them."""
-        assert examples.labels is not None
-        labels = setup.head.encode(examples.labels[index])
-        weights = None if examples.weights is None else examples.weights[index]
-        factors = class_factors(setup.head, labels, self._options.class_weight)
-        if factors is not None:
-            weights = factors if weights is None else weights * factors
-        return Rows(front.pack(encode_rows(setup.features, examples, index)), labels, weights)
-
-    def _measure(
-        self, setup: Setup, front: Front, compiled: CompiledProgram, examples: Examples, held_out: NDArray[Any]
-    ) -> Callable[[TrainState], float]:
+    def _measure(self, setup: Setup, compiled: CompiledProgram, rows: TrainingRows) -> Callable[[TrainState], float]:
         """The objective on held-out rows, less is better."""
-        rows = self._recall(("rows held out", setup), lambda: self._rows(setup, front, examples, held_out))
+        held_out, labels = rows.held_out(setup, class_weight=self._options.class_weight, recall=self._recall)
         name, more_is_better = setup.head.objective
-        assert examples.labels is not None
-        labels = examples.labels[held_out]
 
         def measure(state: TrainState) -> float:
-            value = setup.head.evaluate(compiled.loop.outputs(state, rows), labels, rows.weights)[name]
+            value = setup.head.evaluate(compiled.loop.outputs(state, held_out), labels, held_out.weights)[name]
             return -value if more_is_better else value
 
         return measure

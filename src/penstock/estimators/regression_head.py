@@ -12,6 +12,7 @@ from onnx import TensorProto
 from penstock.bundle.manifest import Task
 from penstock.errors import ConfigError, DataError
 from penstock.estimators.heads import Answers, Head
+from penstock.estimators.label_summary import Labels, LabelSummary
 from penstock.estimators.metrics import regression_metrics
 from penstock.export.graph import GraphBuilder
 from penstock.export.model import EmittedOutput
@@ -134,7 +135,7 @@ class RegressionHead(msgspec.Struct, frozen=True, kw_only=True, tag="regression"
 
 
 def fit_regression_head(
-    labels: NDArray[Any],
+    labels: Labels,
     *,
     label: str,
     label_dimension: int = 1,
@@ -149,15 +150,18 @@ def fit_regression_head(
         raise ConfigError(f"quantile is {quantile}; expected a share between 0 and 1")
     if delta <= 0.0:
         raise ConfigError(f"delta is {delta}; expected a number above 0")
-    values = numeric_labels(labels, label, label_dimension)
-    center, scale = values.mean(axis=0), values.std(axis=0)
+    if isinstance(labels, LabelSummary):
+        rows, (center, scale, least) = labels.rows, labels.moments(label)
+    else:
+        values = numeric_labels(labels, label, label_dimension)
+        rows, center, scale, least = len(values), values.mean(axis=0), values.std(axis=0), float(values.min())
     if not (scale > 0).all():
         raise DataError(
-            f"label {label!r} has the same value in all {len(values)} rows ({values.flat[0]:g}); "
+            f"label {label!r} has the same value in all {rows} rows ({least:g}); "
             "there is nothing to learn: name another label"
         )
     if loss == "poisson":
-        if (values < 0).any():
+        if least < 0:
             raise DataError(f"label {label!r} has negative values; the Poisson loss is for counts and rates")
         center, scale = np.zeros_like(center), center
     return RegressionHead(

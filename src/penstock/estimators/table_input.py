@@ -2,38 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from penstock.data.columns import ColumnBatch, is_missing
 from penstock.data.options import ReadOptions
 from penstock.data.schema import Schema
 from penstock.data.table import Table, open_table
 from penstock.errors import DataError, UsageError
-from penstock.estimators.examples import Batching, Examples, InputSource, column_labels, row_weights
+from penstock.estimators.example_stream import ExampleStream, StreamSource
+from penstock.estimators.examples import Batching, Examples, column_labels, row_weights
+from penstock.estimators.memory_budget import MemoryBudget, bytes_of_rows
+from penstock.estimators.row_split import RowSplit
 from penstock.settings import load_settings
 
-__all__ = ["RowSplit", "TableInput", "split_rows", "table_input_fn", "table_input_fns"]
-
-
-@dataclass(frozen=True)
-class RowSplit:
-    """One side of a seeded split of a table's rows. evaluation: the share held out."""
-
-    evaluation: float
-    seed: int
-    side: Literal["training", "evaluation"]
-
-    def rows(self, count: int) -> NDArray[np.int64]:
-        """The positions of this side's rows, ascending."""
-        training, evaluation = split_rows(count, self.evaluation, seed=self.seed)
-        return training if self.side == "training" else evaluation
+__all__ = ["TableInput", "table_input_fn", "table_input_fns"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableInput(InputSource):
+class TableInput(StreamSource):
     """Rows of a table. features: columns to use; None for all but the label. missing_labels: "drop" leaves rows out."""
 
     table: Table
@@ -43,9 +31,18 @@ class TableInput(InputSource):
     split: RowSplit | None = None
     weight: str | None = None
     missing_labels: Literal["error", "drop"] = "error"
+    memory_limit_mb: int | None = None
 
     def examples(self, schema: Schema | None) -> Examples:
-        batch = self._read(schema)
+        names, budget = self._names(schema), self._budget
+        if not budget.holds(self.table.schema.select(names), self.table.count()):
+            needed = bytes_of_rows(self.table.schema.select(names), self.table.count())
+            raise DataError(
+                f"{self.table.name} has {self.table.count():,} rows, which take about {needed / 1e9:.2f} GB in memory, "
+                f"and a training may take {budget.cap_mb / 1e3:g} GB; train a network or a linear model, which read in "
+                "batches, prepare fewer rows or columns, or raise PENSTOCK_TRAINING_MEMORY_MB"
+            )
+        batch = self._read(names)
         if self.split is not None:
             batch = batch.take(self.split.rows(batch.rows))
         if self.missing_labels == "drop":
@@ -61,14 +58,42 @@ class TableInput(InputSource):
             unread=tuple(name for name in self.table.schema.names if name not in (*names, self.label)),
         )
 
-    def _read(self, schema: Schema | None) -> ColumnBatch:
+    def stream(self, schema: Schema | None) -> ExampleStream | None:
+        names, budget = self._names(schema), self._budget
+        if budget.holds(self.table.schema.select(names), self.table.count()):
+            return None
+        if self.missing_labels == "drop" and self.table.schema[self.label].nullable:
+            raise DataError(
+                f"{self.table.name} does not fit in memory and has rows without the label {self.label!r}; prepare it "
+                "without them first: penstock data prepare, with the step drop_missing"
+            )
+        return ExampleStream(
+            table=self.table,
+            names=tuple(name for name in names if name not in (self.label, self.weight)),
+            label=self.label,
+            weight=self.weight,
+            split=self.split,
+            batching=self.batching,
+            budget=budget,
+        )
+
+    @property
+    def _budget(self) -> MemoryBudget:
+        return MemoryBudget(self.memory_limit_mb or self.table.settings.training_memory_mb)
+
+    def _names(self, schema: Schema | None) -> tuple[str, ...]:
+        """Columns to read, the label last."""
         known = self.table.schema
         label = known[self.label].name
         wanted = schema.names if schema is not None else (self.features or known.without(label).names)
         names = [name for name in wanted if name != label]
         if self.weight is not None and self.weight not in names:
             names.append(known[self.weight].name)
-        batch = self.table.read([*names, label])
+        return (*names, label)
+
+    def _read(self, names: tuple[str, ...]) -> ColumnBatch:
+        known = self.table.schema
+        batch = self.table.read(names)
         if batch.rows == 0:
             raise DataError(
                 f"the table has columns {', '.join(known.names)} and no rows; there is nothing to learn from"
@@ -85,12 +110,14 @@ def table_input_fn(
     num_epochs: int | None = None,
     shuffle: bool = True,
     weight: str | None = None,
+    memory_limit_mb: int | None = None,
     options: ReadOptions | None = None,
 ) -> Callable[[], TableInput]:
     """An input function over a table: CSV, TSV, Parquet, JSON lines, a glob, a URI.
 
     batch_size: rows a step; "all" for the whole table; None chooses by the number of rows. num_epochs: None for no end.
-    weight: a column of row weights, beside the features.
+    weight: a column of row weights, beside the features. memory_limit_mb: put over PENSTOCK_TRAINING_MEMORY_MB; a table
+    that does not fit is streamed in batches.
     """
     table = _open(source, options)
     made = TableInput(
@@ -99,6 +126,7 @@ def table_input_fn(
         features=None if features is None else tuple(features),
         batching=Batching(size=batch_size or "auto", epochs=num_epochs, shuffle=shuffle),
         weight=weight,
+        memory_limit_mb=memory_limit_mb,
     )
     return lambda: made
 
@@ -113,6 +141,7 @@ def table_input_fns(
     batch_size: int | Literal["all"] | None = None,
     weight: str | None = None,
     missing_labels: Literal["error", "drop"] = "error",
+    memory_limit_mb: int | None = None,
     options: ReadOptions | None = None,
 ) -> tuple[Callable[[], TableInput], Callable[[], TableInput]]:
     """Two input functions: rows to train on and rows to evaluate on.
@@ -132,6 +161,7 @@ def table_input_fns(
             split=split,
             weight=weight,
             missing_labels=missing_labels,
+            memory_limit_mb=memory_limit_mb,
         )
         return lambda: made
 
@@ -145,18 +175,6 @@ def table_input_fns(
             of(table, RowSplit(evaluation, seed, "evaluation"), once),
         )
     return of(table, None, training), of(_open(evaluation, options), None, once)
-
-
-def split_rows(count: int, evaluation: float, *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of the training and of the evaluation rows, each ascending; at least one row on either side.
-
-    Raises DataError for a table of fewer than two rows.
-    """
-    if count < 2:
-        raise DataError(f"the table has {count} rows; holding some out for evaluation needs at least 2")
-    held_out = min(count - 1, max(1, round(count * evaluation)))
-    order: NDArray[Any] = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
 def _open(source: str | Sequence[str] | Table, options: ReadOptions | None) -> Table:

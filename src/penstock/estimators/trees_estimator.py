@@ -26,9 +26,9 @@ from penstock.estimators.preparation import (
 )
 from penstock.estimators.progress import make_progress
 from penstock.estimators.regression_head import RegressionHead
+from penstock.estimators.row_split import split_rows
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
-from penstock.estimators.table_input import split_rows
 from penstock.estimators.tree_growth import Growing, Looks, tree_text
 from penstock.estimators.trees_body import TreesBody, tree_features, tree_matrix
 from penstock.features.column import FeatureColumn

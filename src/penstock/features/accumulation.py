@@ -180,9 +180,10 @@ _SKETCH = 4096
 
 
 class RowSample:
-    """Whole rows drawn uniformly, up to 10,000: for what is derived from several columns."""
+    """Whole rows drawn uniformly, up to `size`: for what is derived from several columns."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, *, size: int = 10_000) -> None:
+        self._size = size
         self.seen = 0
         self._schema = schema
         self._batch: ColumnBatch | None = None
@@ -190,7 +191,7 @@ class RowSample:
 
     def add(self, batch: ColumnBatch) -> None:
         kept = 0 if self._batch is None else self._batch.rows
-        free = min(_SAMPLE_ROWS - kept, batch.rows)
+        free = min(self._size - kept, batch.rows)
         if free:
             # A copy: the sample is written into, the caller's batch is not.
             head = ColumnBatch(self._schema, dict(batch.take(np.arange(free)).arrays))
@@ -198,7 +199,7 @@ class RowSample:
         rest = np.arange(free, batch.rows)
         if len(rest) and self._batch is not None:
             places = self._random.integers(0, self.seen + rest + 1)
-            chosen = places < _SAMPLE_ROWS
+            chosen = places < self._size
             for name, array in self._batch.arrays.items():
                 array[places[chosen]] = batch[name][rest[chosen]]
         self.seen += batch.rows
@@ -206,6 +207,3 @@ class RowSample:
     def rows(self) -> ColumnBatch:
         assert self._batch is not None
         return self._batch
-
-
-_SAMPLE_ROWS = 10_000

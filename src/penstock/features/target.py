@@ -20,6 +20,7 @@ from penstock.features.block import Block
 from penstock.features.categorical import AnyCategorical
 from penstock.features.column import CategoricalColumn, FeatureColumn
 from penstock.features.operators import Operators, Values
+from penstock.features.scatter import scatter
 from penstock.features.statistics import Statistics
 
 __all__ = ["FOLDS", "FittedTargetMean", "TargetMeanColumn", "TargetSums", "fold_of", "gather_targets"]
@@ -148,12 +149,5 @@ class FittedTargetMean(msgspec.Struct, frozen=True, kw_only=True, tag="target_me
 
 
 def fold_of(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The fold of the training rows at these positions: dealt as if by chance, the same every time.
-
-    By SplitMix64 (Steele, Lea, Flood 2014), so that rows in any order or period are dealt evenly.
-    """
-    with np.errstate(over="ignore"):
-        state = (rows.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((state ^ (state >> np.uint64(31))) % np.uint64(FOLDS)).astype(np.int64)
+    """The fold of the training rows at these positions: dealt as if by chance, the same every time."""
+    return (scatter(rows) % np.uint64(FOLDS)).astype(np.int64)

@@ -58,12 +58,16 @@ class EstimatorSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class TrainingSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """max_steps: optimizer steps. batch_size: rows a step; "all" for the whole table. seed: of weights and shuffles."""
+    """max_steps: optimizer steps. batch_size: rows a step; "all" for the whole table. seed: of weights and shuffles.
+
+    memory_limit_mb: put over PENSTOCK_TRAINING_MEMORY_MB; a table that does not fit is streamed in batches.
+    """
 
     max_steps: int | None = None
     batch_size: int | Literal["all"] | None = None
     seed: int = 0
     weight: str | None = None
+    memory_limit_mb: int | None = None
 
 
 class SplitSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,6 +147,9 @@ def parse_experiment(text: str, *, name: str = "experiment", folder: str = "") -
     batch = experiment.training.batch_size
     if isinstance(batch, int) and batch < 1:
         raise ConfigError(f"{name}: training.batch_size is {batch}; expected at least 1, or all")
+    limit = experiment.training.memory_limit_mb
+    if limit is not None and limit < 1:
+        raise ConfigError(f"{name}: training.memory_limit_mb is {limit}; expected at least 1")
     return _resolve_paths(experiment, folder)
 
 

@@ -15,6 +15,7 @@ from penstock.data.schema import Schema
 from penstock.data.table import Table, open_table
 from penstock.errors import ConfigError, did_you_mean
 from penstock.estimators.estimator import Estimator
+from penstock.estimators.example_stream import ExampleStream, open_examples
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.table_input import TableInput, table_input_fns
 from penstock.features.automatic import automatic_columns
@@ -111,6 +112,7 @@ def open_experiment(experiment: Experiment, tables: OpenTables, *, note: Callabl
         features=[treatment.column for treatment in treatments],
         batch_size=experiment.training.batch_size,
         weight=experiment.training.weight,
+        memory_limit_mb=experiment.training.memory_limit_mb,
         missing_labels=experiment.label.missing,
     )
     return OpenExperiment(
@@ -194,12 +196,14 @@ def _feature_columns(
     """Feature columns for the training rows; None, where every column is automatic, leaves them to the estimator."""
     if all(treatment.kind == AUTO for treatment in treatments):
         return None
-    features = train_fn().examples(None).features
-    explicit = [explicit_column(one, features.schema) for one in treatments if one.kind != AUTO]
-    rest = features.select(tuple(one.column for one in treatments if one.kind == AUTO))
-    if not rest.arrays:
+    source = open_examples(train_fn)
+    schema = source.schema if isinstance(source, ExampleStream) else source.features.schema
+    explicit = [explicit_column(one, schema) for one in treatments if one.kind != AUTO]
+    rest = tuple(one.column for one in treatments if one.kind == AUTO)
+    if not rest:
         return tuple(explicit)
-    chosen = automatic_columns(gather_statistics([rest]), label=label)
+    batches = source.batches() if isinstance(source, ExampleStream) else [source]
+    chosen = automatic_columns(gather_statistics(batch.features.select(rest) for batch in batches), label=label)
     for message in chosen.notices:
         note(message)
     return (*explicit, *chosen.columns)

@@ -4,6 +4,7 @@ import time
 
 from penstock.errors import UsageError
 from penstock.estimators.estimator import Estimator
+from penstock.estimators.example_stream import ExampleStream
 from penstock.estimators.examples import Examples
 from penstock.estimators.fitted_model import FittedModel
 from penstock.training.specs import EvalSpec, TrainSpec
@@ -42,12 +43,12 @@ class _Evaluation:
         self.exports: list[str | None] = [None] * len(spec.all_exporters)
         self._estimator = estimator
         self._spec = spec
-        self._examples: Examples | None = None
+        self._examples: Examples | ExampleStream | None = None
         self._exported_at = time.monotonic()
 
     def visit(self, model: FittedModel, is_last: bool) -> None:
         if self._examples is None:
-            self._examples = self._estimator.read_examples(self._spec.input_fn, self._spec.steps)
+            self._examples = self._estimator.open_examples(self._spec.input_fn, self._spec.steps)
         self.metrics = self._estimator.evaluate_examples(model, self._examples)
         self._estimator.write_evaluation(self.metrics, name=self._spec.name)
         if not is_last and time.monotonic() - self._exported_at < self._spec.throttle_secs:

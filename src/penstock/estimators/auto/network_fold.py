@@ -22,6 +22,7 @@ from penstock.estimators.batches import BatchOrder
 from penstock.estimators.defaults import Recipe
 from penstock.estimators.early_stopping import EarlyStopping
 from penstock.estimators.examples import Batching
+from penstock.estimators.feed import HeldFeed
 from penstock.estimators.fitting import Plan, Watchers, fit
 from penstock.estimators.front import fit_front
 from penstock.estimators.loop import Hyperparameters, Rows, TrainState
@@ -93,8 +94,7 @@ class NetworkTraining:
         fitted = fit(
             compiled.loop,
             state,
-            training,
-            order=order,
+            HeldFeed(training, order),
             plan=_plan(design, recipe, total=total, stopping=stopping),
             watchers=Watchers(),
         )
