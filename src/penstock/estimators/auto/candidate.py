@@ -12,7 +12,10 @@ from penstock.estimators.auto.mixture import Member
 from penstock.estimators.auto.rows import SearchRows
 from penstock.estimators.setup import Setup
 
-__all__ = ["Candidate", "FoldFit"]
+__all__ = ["COMPILED", "Candidate", "FoldFit"]
+
+COMPILED = "seconds of the slowest compilation"
+"""Key of that number among what candidates share."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from penstock.estimators.auto.candidate import Candidate, FoldFit
+from penstock.estimators.auto.candidate import COMPILED, Candidate, FoldFit
 from penstock.estimators.auto.clock import Clock
 from penstock.estimators.auto.labels import LearnedTarget
 from penstock.estimators.auto.mixture import Member
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from penstock.estimators.auto.network_fold import NetworkTraining
     from penstock.estimators.network_estimator import NetworkEstimator
 
-__all__ = ["COMPILED", "NetworkCandidate"]
-
-COMPILED = "seconds of the slowest compilation"
+__all__ = ["NetworkCandidate"]
 
 _COMPILES_S = 10.0
 

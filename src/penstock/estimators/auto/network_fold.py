@@ -11,12 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.estimators.auto.candidate import FoldFit
+from penstock.estimators.auto.candidate import COMPILED, FoldFit
 from penstock.estimators.auto.clock import Clock, TimeIsUp
 from penstock.estimators.auto.labels import LearnedTarget, balanced, learned_labels
 from penstock.estimators.auto.link import Link
 from penstock.estimators.auto.mixture import Member
-from penstock.estimators.auto.network_candidate import COMPILED
 from penstock.estimators.auto.rows import SearchRows
 from penstock.estimators.batches import BatchOrder
 from penstock.estimators.defaults import Recipe
