@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from penstock.data.cells import judge, uses_decimal_comma
+from penstock.data.cells import MAX_INTEGER, judge, uses_decimal_comma
 from penstock.data.dialect import Dialect, Sample, detect_dialect, parse_sample
 from penstock.data.encoding import detect_encoding, named_encoding, whole_file_encoding
 from penstock.data.engine import Workspace, connect, mapped_errors
@@ -24,6 +24,7 @@ __all__ = ["Opened", "open_delimited"]
 
 _SPOTS = 16
 _SPOT_BYTES = 1 << 15
+_LONG_DIGITS = len(str(MAX_INTEGER))
 _MAX_REPAIRS = 100
 _WIDTH_ERROR = re.compile(
     r"CSV Error on Line: (\d+)\nOriginal Line: ?(.*)\nExpected Number of Columns: (\d+) Found: (\d+)"
@@ -299,7 +300,9 @@ def _zero_padded_elsewhere(file: SourceFile, dialect: Dialect, plans: Sequence[C
                     continue
                 for i in whole:
                     cell = row[i].strip()
-                    if len(cell) > 1 and judge([cell]).type is DataType.STRING and cell.lstrip("+-").isdecimal():
+                    digits = cell.lstrip("+-")
+                    may_be_code = len(digits) > 1 and (digits[0] == "0" or len(digits) >= _LONG_DIGITS)
+                    if may_be_code and digits.isdecimal() and judge([cell]).type is DataType.STRING:
                         zeros.setdefault(i, cell)
     return zeros
 
