@@ -1,7 +1,12 @@
 """`penstock data profile` as a user types it."""
 
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -119,3 +124,41 @@ def test_an_experiment_trains_on_a_table_of_a_database(
         main(["train", str(experiment)])
     assert not stopped.value.code, capsys.readouterr().err
     assert list(tmp_path.rglob("profile.json"))
+
+
+def test_the_strongest_associations_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y,z\n" + "".join(f"{i},{i * i},{i % 7}\n" for i in range(300)))
+    _, out, _ = run(capsys, path)
+    assert "strongest associations:\n· x and y: correlation 0.97\n" in out
+    assert "x and z" not in out
+
+
+def test_tables_that_do_not_go_together_are_told_of_against(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n1,2\n")
+    status, _, err = run(capsys, table, other)
+    assert status == 1
+    assert "--against" in err
+
+
+def test_ctrl_c_ends_a_profile_cleanly(tmp_path: Path) -> None:
+    path, home = tmp_path / "t.csv", tmp_path / "home"
+    path.write_text("x,y\n" + "".join(f"{i},name {i}\n" for i in range(3_000_000)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "penstock.cli.main", "data", "profile", str(path)],
+        env={**os.environ, "PENSTOCK_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not list(home.glob("tmp/*/*")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode not in (0, 2)
+    assert out == ""
+    assert "Traceback" not in err
+    assert list(home.glob("tmp/*")) == []

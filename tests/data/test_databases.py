@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.seams.conftest import postgres_url
 
+from penstock.data.databases import without_password
 from penstock.data.options import ReadOptions
 from penstock.data.profiler import profile_source
 from penstock.data.schema import DataType
@@ -160,3 +161,28 @@ def test_without_the_extra_a_workbook_is_refused_in_a_line(
     (tmp_path / "t.xlsx").write_bytes(b"PK")
     with pytest.raises(MissingExtraError, match=r"penstock\[excel\]"):
         open_table(tmp_path / "t.xlsx", settings=settings)
+
+
+def test_infinities_are_kept(tmp_path: Path, settings: Settings) -> None:
+    with sqlite3.connect(tmp_path / "f.db") as connection:
+        connection.execute("CREATE TABLE f (x REAL)")
+        connection.executemany("INSERT INTO f VALUES (?)", [(float("inf"),), (1.5,), (float("-inf"),), (None,)])
+    connection.close()
+    table, profile = profile_source(f"sqlite:///{tmp_path / 'f.db'}#f", settings=settings)
+    with table:
+        assert (profile["x"].infinite, profile["x"].missing, profile["x"].max) == (2, 1, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("uri", "bare"),
+    [
+        ("postgresql://me:p%40ss@host:5433/shop#sales.orders", "postgresql://me@host:5433/shop#sales.orders"),
+        ("postgres://me:secret@host#t", "postgres://me@host#t"),
+        ("postgresql://host/shop?password=secret&sslmode=require#t", "postgresql://host/shop?sslmode=require#t"),
+        ("postgresql://me@host/shop#t", "postgresql://me@host/shop#t"),
+        ("sqlite:///shop.db#t", "sqlite:///shop.db#t"),
+        ("s3://bucket/a:b@c.csv", "s3://bucket/a:b@c.csv"),
+    ],
+)
+def test_a_uri_can_be_written_down_without_its_password(uri: str, bare: str) -> None:
+    assert without_password(uri) == bare

@@ -69,13 +69,14 @@ def test_cramers_v_is_corrected_for_bias(relate: Relate, generator: np.random.Ge
     assert strength(relate({"a": [f"a{v}" for v in a], "b": [f"b{v}" for v in independent]}), "a", "b") < 0.1
 
 
-def test_the_correlation_ratio_is_the_root_of_the_share_between_groups(
+def test_the_correlation_ratio_is_the_root_of_the_share_between_groups_less_chance(
     relate: Relate, generator: np.random.Generator
 ) -> None:
     group = generator.integers(0, 3, ROWS)
     x = group * 2.0 + generator.normal(size=ROWS)
     means = np.array([x[group == g].mean() for g in range(3)])[group]
-    expected = np.sqrt(((means - x.mean()) ** 2).sum() / ((x - x.mean()) ** 2).sum())
+    within = 1 - ((means - x.mean()) ** 2).sum() / ((x - x.mean()) ** 2).sum()
+    expected = np.sqrt(1 - within * (ROWS - 1) / (ROWS - 3))
     assert strength(relate({"g": [f"g{v}" for v in group], "x": x}), "g", "x") == pytest.approx(expected, abs=1e-9)
 
 
@@ -165,3 +166,40 @@ def test_a_label_that_is_not_there_is_an_error(relate: Relate) -> None:
 def test_hostile_names_are_only_names(relate: Relate) -> None:
     relations = relate({'"a\'; DROP TABLE x --"': range(20), '"b""c"': range(20)})
     assert {name for a in relations.associations for name in (a.first, a.second)} == {"a'; DROP TABLE x --", 'b"c'}
+
+
+def test_names_that_occur_once_explain_nothing(relate: Relate, generator: np.random.Generator) -> None:
+    names = [f"n{i}" for i in range(150)]
+    relations = relate({"name": names, "x": generator.normal(size=150), "y": generator.normal(size=150)}, label="y")
+    assert texts(relations, "leak") == texts(relations, "redundant") == []
+
+
+@pytest.mark.parametrize("copy", [np.exp, lambda y: np.round(y, 1), lambda y: -(y**3)], ids=["exp", "round", "cube"])
+def test_a_column_that_orders_the_rows_as_the_label_does_is_a_leak(
+    relate: Relate, generator: np.random.Generator, copy: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    hidden = generator.normal(size=ROWS)
+    noise = generator.normal(size=ROWS)
+    relations = relate({"hidden": 3 * hidden, "noise": noise, "y": copy(hidden)}, label="y")
+    assert [text.split(":")[0] for text in texts(relations, "leak")] == ["hidden gives the label y away"]
+
+
+def test_a_sum_is_found_next_to_a_column_of_holes(relate: Relate, generator: np.random.Generator) -> None:
+    a, b = generator.integers(0, 100, ROWS), generator.integers(0, 100, ROWS)
+    holes = [i if i % 50 == 0 else None for i in range(ROWS)]
+    assert len(texts(relate({"a": a, "b": b, "holes": holes, "y": a + b}, label="y"), "leak")) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "values"),
+    [(12, [0, 1]), (30, ["u", "v"]), (40, [0, 1, 2]), (12, None)],
+    ids=["bits", "words", "3", "float"],
+)
+def test_many_columns_of_few_random_rows_raise_no_alarm(
+    relate: Relate, generator: np.random.Generator, rows: int, values: Sequence[object] | None
+) -> None:
+    columns = {
+        f"x{i}": generator.normal(size=rows) if values is None else generator.choice(values, rows) for i in range(60)
+    }
+    relations = relate({**columns, "y": ["a"] * (rows - 2) + ["b"] * 2}, label="y")
+    assert texts(relations, "leak") == texts(relations, "redundant") == []

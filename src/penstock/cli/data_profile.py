@@ -12,12 +12,14 @@ from penstock.errors import UsageError
 
 if TYPE_CHECKING:
     from penstock.data.drift import Drift
-    from penstock.data.profile import TableProfile
+    from penstock.data.profile import Relations, TableProfile
     from penstock.settings import Settings
 
 __all__ = ["profile"]
 
 _MOST_TOLD = 20
+_MOST_ASSOCIATIONS = 5
+_WORTH_TELLING = 0.3
 
 
 @click.command()
@@ -44,7 +46,7 @@ def profile(
 
     SOURCE is a file, a glob, a folder or a URI: CSV, TSV, Parquet or JSON lines, compressed or not; a sheet of a
     workbook (book.xlsx#Sheet); a table of a database (sqlite:///shop.db#orders, postgresql://…#orders). Several are
-    read as one table.
+    read as one table; a second one to compare with goes to --against.
     """
     from penstock.data.drift import measure_drift
     from penstock.data.profiler import profile_source
@@ -98,6 +100,10 @@ def _echo_text(result: "TableProfile", drift: "Drift | None") -> None:
 
     width = _terminal_width()
     click.echo(profile_text(result, width=width))
+    if result.relations and (strongest := _strongest(result.relations)):
+        click.echo("\nstrongest associations:")
+        for line in strongest:
+            click.echo(f"· {line}")
     if result.relations and result.relations.findings:
         whose = f"a sample of {result.relations.rows:,} rows" if result.relations.is_sample else "all rows"
         click.echo(f"\nfindings, rows and pairs of columns by {whose}:")
@@ -110,6 +116,15 @@ def _echo_text(result: "TableProfile", drift: "Drift | None") -> None:
         for what, names in (("new column", drift.added), ("gone", drift.removed)):
             for name in names:
                 click.echo(f"· {what}: {name}")
+
+
+def _strongest(relations: "Relations") -> list[str]:
+    measures = {"pearson": "correlation", "cramers_v": "Cramér's V", "correlation_ratio": "correlation ratio"}
+    return [
+        f"{pair.first} and {pair.second}: {measures[pair.measure]} {pair.strength:.2f}"
+        for pair in relations.associations[:_MOST_ASSOCIATIONS]
+        if abs(pair.strength) >= _WORTH_TELLING
+    ]
 
 
 def _terminal_width() -> int | None:

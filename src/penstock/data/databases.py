@@ -18,7 +18,7 @@ from penstock.errors import DataError, MissingExtraError, NotFoundError, UsageEr
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Select
 
-__all__ = ["copy_database_table", "is_database"]
+__all__ = ["copy_database_table", "is_database", "without_password"]
 
 _SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _BATCH_ROWS = 5_000
@@ -26,6 +26,28 @@ _BATCH_ROWS = 5_000
 
 def is_database(uri: str) -> bool:
     return uri.partition("://")[0] in _SCHEMES
+
+
+def without_password(uri: str) -> str:
+    """The URI of a table as it may be written into a file; any other name of a table as it is."""
+    if not is_database(uri) or uri.startswith("sqlite:"):
+        return uri
+    from sqlalchemy import URL
+
+    address, separator, fragment = uri.partition("#")
+    url = _url(address)
+    query = {key: value for key, value in url.query.items() if key != "password"}
+    if url.password is None and len(query) == len(url.query):
+        return uri
+    bare = URL.create(
+        address.partition("://")[0],
+        username=url.username,
+        host=url.host,
+        port=url.port,
+        database=url.database,
+        query=query,
+    )
+    return f"{bare.render_as_string()}{separator}{fragment}"
 
 
 def copy_database_table(uri: str, target: Path) -> str:
@@ -36,7 +58,8 @@ def copy_database_table(uri: str, target: Path) -> str:
     """
     address, _, fragment = uri.partition("#")
     url = _url(address)
-    shown = url.set(drivername=address.partition("://")[0]).render_as_string(hide_password=True)
+    is_file = url.drivername == "sqlite"
+    shown = address if is_file else url.set(drivername=address.partition("://")[0]).render_as_string(hide_password=True)
     with _connected(url, shown) as connection:
         schema, table = _find_table(connection, unquote(fragment), shown)
         rows = _write_rows(connection, schema, table, target)
@@ -122,18 +145,23 @@ def _write_rows(connection: "Connection", schema: str | None, table: str, target
         for batch in result.partitions():
             for row in batch:
                 values = dict(zip(names, map(_plain, row), strict=True))
-                lines.write(json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n")
+                lines.write(json.dumps(values, ensure_ascii=False) + "\n")
             rows += len(batch)
     return rows
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: times as ISO 8601 in UTC, bytes in hexadecimal, what is nested as its JSON text."""
+    """A value as JSON has it: times as ISO 8601 in UTC, bytes in hexadecimal, what is nested as its JSON text.
+
+    Infinities stay: DuckDB reads them as Python writes them, though JSON has none.
+    """
     match value:
         case None | bool() | int() | str():
             return value
         case float():
-            return value if math.isfinite(value) else None
+            return None if math.isnan(value) else value
+        case Decimal() if not value.is_finite():
+            return _plain(float(value))
         case Decimal():
             return _plain(float(value)) if value != value.to_integral_value() else int(value)
         case datetime():

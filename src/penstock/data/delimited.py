@@ -243,7 +243,8 @@ def _verify_same_dialect(first: SourceFile, other: SourceFile, dialect: Dialect,
     if found.names != dialect.names:
         raise DataError(
             f"{other.name} has the columns {', '.join(found.names)}, but {first.name} has {', '.join(dialect.names)}; "
-            "files read as one table must have the same columns in the same order"
+            "files read as one table must have the same columns in the same order; "
+            "to compare two tables, give the other to data profile as --against"
         )
     if found.skip_lines != dialect.skip_lines:
         raise DataError(

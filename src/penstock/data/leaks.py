@@ -1,5 +1,6 @@
 """Columns that say what another one says: sums that hold in every sampled row, and leaks of the label."""
 
+import math
 from collections.abc import Sequence
 
 import duckdb
@@ -21,6 +22,9 @@ _SAME = 0.9999
 _MAX_VALUES = 1_000
 _MIN_ROWS_A_VALUE = 20
 _MAX_CLASSES = 50
+_CHANCE = 0.01
+_MIN_ORDERED = 20
+_MAX_MISSING = 0.2
 
 
 def leak_findings(
@@ -37,6 +41,8 @@ def leak_findings(
         names = frozenset((pair.first, pair.second))
         if abs(pair.strength) < _SAME or names in told:
             continue
+        if _may_be_chance([column for column in columns if column.name in names], tries=len(associations)):
+            continue
         told.add(names)
         if label in names:
             other = pair.second if pair.first == label else pair.first
@@ -47,7 +53,22 @@ def leak_findings(
             found.append(Finding(kind="redundant", text=text, columns=(pair.first, pair.second)))
     if label is not None:
         found += _determining(connection, columns, label, told)
+        found += _ordering(connection, columns, label, {frozenset(finding.columns) for finding in found})
     return found
+
+
+def _may_be_chance(pair: Sequence[ColumnProfile], *, tries: int) -> bool:
+    """Whether, of so many pairs, one is likely to agree by chance: values shuffled at random fall so often as they do.
+
+    Of two columns of 12 zeros and ones there are at most 924 orders, and 100 columns have 4,950 pairs.
+    """
+    ways = []
+    for column in pair:
+        if column.are_values_complete and column.values:
+            counts = [entry.count for entry in column.values]
+            orders = math.lgamma(sum(counts) + 1) - sum(math.lgamma(count + 1) for count in counts)
+            ways.append(orders - math.lgamma(len(counts) + 1))
+    return bool(ways) and math.log(max(tries, 1)) - max(ways) > math.log(_CHANCE)
 
 
 def _measure(pair: Association) -> str:
@@ -61,7 +82,10 @@ def _identities(
     places = [
         i
         for i, column in enumerate(columns)
-        if column.type in (DataType.INTEGER, DataType.FLOAT) and column.distinct > 2 and (column.std or 0.0) > 0
+        if column.type in (DataType.INTEGER, DataType.FLOAT)
+        and column.distinct > 2
+        and (column.std or 0.0) > 0
+        and column.missing <= _MAX_MISSING * column.rows
     ]
     names = [columns[i].name for i in places]
     if label in names:
@@ -149,7 +173,9 @@ def _determining(
     """Columns each of whose values goes with one class only, or whose ranges differ by class."""
     place = next(i for i, column in enumerate(columns) if column.name == label)
     target = columns[place]
-    if not (1 < target.distinct <= _MAX_CLASSES) or target.type in (DataType.FLOAT, DataType.TIMESTAMP):
+    if not (1 < target.distinct <= _MAX_CLASSES) or target.type is DataType.TIMESTAMP:
+        return []
+    if _may_be_chance([target], tries=len(columns)):
         return []
     found = []
     for i, column in enumerate(columns):
@@ -173,6 +199,31 @@ def _determining(
             if _only(connection, query) == 0:
                 text = f"{column.name} gives the label {label} away: its ranges do not overlap between classes"
                 found.append(Finding(kind="leak", text=text, columns=(column.name, label)))
+    return found
+
+
+def _ordering(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[ColumnProfile], label: str, told: set[frozenset[str]]
+) -> list[Finding]:
+    """Columns by whose order the label never falls, or never rises: logarithms, roundings, ids of sorted rows."""
+    place = next(i for i, column in enumerate(columns) if column.name == label)
+    kinds = (DataType.INTEGER, DataType.FLOAT, DataType.TIMESTAMP)
+    if columns[place].type not in kinds or columns[place].distinct < _MIN_ORDERED:
+        return []
+    found = []
+    for i, column in enumerate(columns):
+        names = frozenset((column.name, label))
+        if i == place or names in told or column.type not in kinds or column.distinct < _MIN_ORDERED:
+            continue
+        pairs = f"SELECT c{i} AS x, c{place} AS y FROM {SAMPLE} WHERE c{i} IS NOT NULL AND c{place} IS NOT NULL"
+        falls, rises = (
+            f"count(CASE WHEN y {sign} before THEN 1 END) FROM (SELECT y, lag(y) OVER (ORDER BY x, y{order}) AS before "
+            f"FROM ({pairs}))"
+            for sign, order in (("<", ""), (">", " DESC"))
+        )
+        if 0 in (_only(connection, f"SELECT {falls}"), _only(connection, f"SELECT {rises}")):
+            text = f"{column.name} gives the label {label} away: sorted by it, the rows are sorted by the label"
+            found.append(Finding(kind="leak", text=text, columns=(column.name, label)))
     return found
 
 

@@ -122,12 +122,18 @@ def _correlation_ratios(
     categories: Sequence[int],
     numbers: Sequence[int],
 ) -> list[Association]:
-    """η: the root of the share of a number's variance that lies between the categories."""
+    """The root of the share of a number's variance that lies between the categories, less what chance puts there.
+
+    That is ε² (Kelley, "An unbiased correlation ratio measure", 1935): by the plain η², names that occur once each
+    explain every number.
+    """
     if not numbers:
         return []
     shifted = ", ".join(f"{number_sql(columns[j], j)} - ({columns[j].mean!r}) AS x{j}" for j in numbers)
     groups = ", ".join(f"count(x{j}) AS n{j}, sum(x{j}) AS s{j}, sum(x{j} * x{j}) AS q{j}" for j in numbers)
-    wanted = ", ".join(f"sum(n{j}), sum(s{j}), sum(q{j}), sum(s{j} * s{j} / nullif(n{j}, 0))" for j in numbers)
+    wanted = ", ".join(
+        f"sum(n{j}), sum(s{j}), sum(q{j}), sum(s{j} * s{j} / nullif(n{j}, 0)), count(nullif(n{j}, 0))" for j in numbers
+    )
     found = []
     for i in categories:
         answer = connection.execute(
@@ -136,12 +142,13 @@ def _correlation_ratios(
         ).fetchone()
         assert answer is not None
         for place, j in enumerate(numbers):
-            count, total, squares, between = answer[4 * place : 4 * place + 4]
-            if not count or count < _MIN_PAIRS:
+            count, total, squares, between, groups_seen = answer[5 * place : 5 * place + 5]
+            if not count or count < _MIN_PAIRS or count <= groups_seen:
                 continue
             spread = squares - total**2 / count
             if spread > 0:
-                share = min(1.0, max(0.0, (between - total**2 / count) / spread))
+                within = max(0.0, 1 - (between - total**2 / count) / spread)
+                share = max(0.0, 1 - within * (count - 1) / (count - groups_seen))
                 found.append(Association(columns[j].name, columns[i].name, "correlation_ratio", share**0.5))
     return found
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.bundle.manifest import Task
+from penstock.data.databases import without_password
 from penstock.data.options import Detection
 from penstock.data.profile import ColumnProfile, TableProfile
 from penstock.data.profiler import profile_table
@@ -52,9 +53,10 @@ def write_experiment(
         detects, by the names of ReadOptions; they are kept in the file.
     Raises AlreadyExistsError rather than overwrite, DataError where the label is not a column of the table.
     """
+    given, source = source, without_password(source)
     path = output or Path(f"{stem_of(source)}.yaml")
     _refuse_existing([path], overwrite=overwrite)
-    look = _look(source, label, settings, read or {})
+    look = _look(given, label, settings, read or {})
     place = source if "://" in source else os.path.relpath(source, path.parent)
     path.write_text(experiment_text(place, label=label, look=look, read=read or {}, path=path))
     command = f"penstock train {path} --register {model_name_of(stem_of(source))}"
@@ -77,7 +79,7 @@ def write_trainer(
     paths = [folder / "__init__.py", folder / "task.py"]
     _refuse_existing(paths, overwrite=overwrite)
     look = _look(source, label, settings, read or {})
-    place = source if "://" in source else str(Path(source).absolute())
+    place = without_password(source) if "://" in source else str(Path(source).absolute())
     template = files("penstock.flows").joinpath("templates", "trainer_task.py.txt").read_text(encoding="utf-8")
     columns = [name for name in look.schema.names if name != label and not _left_out(look.profile[name])]
     classifier = look.inferred.task is not Task.REGRESSION
@@ -212,9 +214,18 @@ class _Look:
 def _look(source: str, label: str, settings: Settings, read: Mapping[str, Any]) -> _Look:
     options = read_options(dict(read), place="the overrides of reading")
     with closing(open_table(source, settings=settings, options=options)) as table:
-        check_label(table.schema, label, source=source)
+        check_label(table.schema, label, source=without_password(source))
         profile = profile_table(table)
-        return _Look(profile, table.schema, infer_task(profile[label]), table.detections)
+        detections = (*table.detections, *_password_left_out(source))
+        return _Look(profile, table.schema, infer_task(profile[label]), detections)
+
+
+def _password_left_out(source: str) -> list[Detection]:
+    bare = without_password(source)
+    if bare == source:
+        return []
+    how = "the password is not written; before training, put it into PGPASSWORD or the file ~/.pgpass"
+    return [Detection(what="source", value=bare, how=how)]
 
 
 def _left_out(column: ColumnProfile) -> str:
