@@ -199,7 +199,8 @@ def test_many_columns_of_few_random_rows_raise_no_alarm(
     relate: Relate, generator: np.random.Generator, rows: int, values: Sequence[object] | None
 ) -> None:
     columns = {
-        f"x{i}": generator.normal(size=rows) if values is None else generator.choice(values, rows) for i in range(60)
+        f"x{i}": generator.normal(size=rows) if values is None else generator.choice(np.array(values), rows)
+        for i in range(60)
     }
     relations = relate({**columns, "y": ["a"] * (rows - 2) + ["b"] * 2}, label="y")
     assert texts(relations, "leak") == texts(relations, "redundant") == []
