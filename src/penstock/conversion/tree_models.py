@@ -42,7 +42,7 @@ def convert_lightgbm(path: Path) -> Converted:
     names = tuple(booster.feature_name())
     graph = GraphBuilder()
     packed = graph.input(_PACKED, DataType.FLOAT, (None, len(names)))
-    scores = emit_trees(graph, nodes_of(dump), packed)
+    scores = emit_trees(graph, nodes_of(booster.model_to_string()), packed)
     if dump.get("average_output"):
         scores = graph.node("Div", [scores, graph.constant(float(_iterations(dump)), np.float32)])
     task, classes = _emit_objective(graph, scores, objective, int(dump["num_tree_per_iteration"]), path)

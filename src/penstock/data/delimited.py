@@ -135,6 +135,7 @@ class _Opening:
             skip_lines=0 if self._is_clean else dialect.skip_lines,
             has_header=dialect.has_header and not self._is_clean,
             has_long_lines=self._has_long_lines,
+            is_rewritten=self._is_clean,
             has_line_breaks=any("\n" in text for texts in self.samples.values() for text in texts),
         )
 

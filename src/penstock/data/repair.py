@@ -95,7 +95,7 @@ def repaired(
     target = copy_name(workspace, "clean")
     last = sum(1 for _ in iterate_rows(file, dialect)) - notes if notes else None
     with target.open("w", encoding="utf-8", newline="") as opened:
-        writer = csv.writer(opened, delimiter=dialect.delimiter, quotechar=dialect.quote or '"', lineterminator="\n")
+        writer = csv.writer(opened, delimiter=dialect.delimiter, quotechar=dialect.quote or '"', lineterminator="\r\n")
         for i, row in enumerate(iterate_rows(file, dialect)):
             if last is not None and i >= last:
                 rejected.append(_rejected(file, dialect, row, "a note below the table"))

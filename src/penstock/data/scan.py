@@ -21,6 +21,8 @@ SQL_TYPES = {
     DataType.TIMESTAMP: "TIMESTAMP",
 }
 
+_NEW_LINE = r", new_line = '\r\n'"
+
 _COMMA_GROUPS = r"[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]+)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _DECIMAL_COMMA = r"[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+)?"
 _TRUE = "'true', 't', 'yes', 'y', '1'"
@@ -167,6 +169,7 @@ class CsvLayout:
 
     has_long_lines: whether a line exceeds DuckDB's usual bound of 2 MB. has_line_breaks: whether cells hold any.
     is_lenient: whether rows that do not fit are left out silently.
+    is_rewritten: whether we wrote the files: their lines end alike whatever breaks cells hold, and DuckDB is told so.
     """
 
     paths: tuple[str, ...]
@@ -177,6 +180,7 @@ class CsvLayout:
     has_long_lines: bool = False
     has_line_breaks: bool = False
     is_lenient: bool = False
+    is_rewritten: bool = False
 
     def source(self, types: Sequence[str]) -> str:
         """A call of read_csv that reads the columns as c0, c1, … of these types."""
@@ -189,7 +193,8 @@ class CsvLayout:
             f"read_csv({path_list(self.paths)}, columns = {{{columns}}}, auto_detect = false, "
             f"delim = {quote_text(self.delimiter)}, quote = {quote}, escape = {quote}, "
             f"header = {str(self.has_header).lower()}, skip = {self.skip_lines}, nullstr = ''"
-            f"{long_lines}{', ignore_errors = true' if self.is_lenient else ''})"
+            f"{long_lines}{', ignore_errors = true' if self.is_lenient else ''}"
+            f"{_NEW_LINE if self.is_rewritten else ''})"
         )
 
 

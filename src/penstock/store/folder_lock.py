@@ -80,6 +80,7 @@ def lock_folder(uri: str, *, doing: str) -> Generator[FolderLock]:
 @contextmanager
 def _locked_by_system(place: str, doing: str) -> Generator[FolderLock]:
     path = os.path.join(place, _NAME)  # noqa: PTH118 - a name for os.open
+    is_new = not os.path.isdir(place)  # noqa: PTH112
     try:
         os.makedirs(place, exist_ok=True)  # noqa: PTH103
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
@@ -97,15 +98,28 @@ def _locked_by_system(place: str, doing: str) -> Generator[FolderLock]:
             with _leased(place, doing) as lock:  # a file system without locks
                 yield lock
             return
+        if not _is_at(descriptor, path):  # the one before us found its folder empty and removed it
+            raise _taken(place, doing, None)
         is_ours = True
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, msgspec.json.encode(_this_holder()), 0)
         yield FolderLock(place)
     finally:
         if is_ours:
+            if is_new and os.listdir(place) == [_NAME]:  # noqa: PTH208 - nothing came of it: no folder is left behind
+                with suppress(OSError):
+                    os.unlink(path)  # noqa: PTH108
+                    os.rmdir(place)  # noqa: PTH106
             os.ftruncate(descriptor, 0)
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # for children too, which share the descriptor if they were forked
         os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))  # noqa: PTH116
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

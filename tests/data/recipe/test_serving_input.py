@@ -116,7 +116,7 @@ def test_a_section_derives_from_columns_of_declared_types() -> None:
         ({"rename": {"a": "RM", "b": "RM"}}, "rename makes column 'RM' twice"),
         ({"rename": {"TAX": "RM"}}, "nothing is left for the model's 'TAX'"),
         ({"derive": {"RM": "TOWN"}}, "column 'RM' would be string, computed as TOWN; the model takes float"),
-        ({"rescale": {"RM": {"factor": 2}}}, "unknown field `factor`"),
+        ({"rescale": {"RM": {"factor": 2}}}, "no field 'factor'; it has multiply, add"),
         ({"rename": ["RM"]}, "Expected `object`"),
     ],
 )
