@@ -17,7 +17,7 @@ class TrialMemory:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what is made may be made of what is recalled
 
     def recall(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What was made under this key; made now where it is not kept. Nobody may change it."""
