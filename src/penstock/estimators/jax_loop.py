@@ -28,6 +28,19 @@ class _Placed:
     weights: Any
 
 
+@dataclass(frozen=True, eq=False)
+class _Losses:
+    """Losses that may still be being computed, each call's with how many of them count.
+
+    They are cut when they are asked for: a slice of a JAX array is a compilation for every length.
+    """
+
+    calls: tuple[tuple[Any, int], ...]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.concatenate([np.asarray(losses)[:count] for losses, count in self.calls], dtype=dtype)
+
+
 class JaxLoop:
     """The loop on JAX."""
 
@@ -44,9 +57,10 @@ class JaxLoop:
         )
 
     def start(self, state: TrainState) -> Any:
-        # Copies: the loop donates its state, and on CPU an array may share the caller's memory.
+        # Copies: the loop donates its state, and on CPU an array may share the caller's memory. NumPy makes them:
+        # a copy by JAX is a compilation for every shape.
         return tuple(
-            [jnp.array(array, copy=True) for array in part]
+            [jax.device_put(np.array(array)) for array in part]
             for part in (state.trainable, state.non_trainable, state.optimizer)
         )
 
@@ -75,8 +89,8 @@ class JaxLoop:
                 np.int32(size),
                 hyperparameters.array(),
             )
-            losses.append(loss[:size])
-        return state, losses[0] if len(losses) == 1 else jnp.concatenate(losses)
+            losses.append((loss, size))
+        return state, _Losses(tuple(losses))
 
     def fetch(self, state: Any, step: int) -> TrainState:
         trainable, non_trainable, optimizer = (tuple(np.array(array) for array in part) for part in state)
