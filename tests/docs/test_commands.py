@@ -16,6 +16,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+LONG = {"auto.md", "levels.md", "tuning.md"}  # many trainings each, of kinds that other pages and tests train too
 _BLOCK = re.compile(r"^(?:```sh|<!-- run)\n(.*?)^(?:```|-->)", re.MULTILINE | re.DOTALL)
 
 
@@ -25,7 +26,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in LONG else []) for page in PAGES]
+)
 def test_commands_on_the_page_work(page: Path, tmp_path: Path, home: Path) -> None:
     blocks = [block for block in _BLOCK.findall(page.read_text()) if not re.search(r"^make ", block, re.MULTILINE)]
     if not blocks:

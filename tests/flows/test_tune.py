@@ -9,6 +9,7 @@ import pytest
 
 from penstock.bundle.folder import read_manifest
 from penstock.errors import AlreadyExistsError, ConfigError, TrainingError
+from penstock.flows.train import train_experiment
 from penstock.flows.tune import Tuned, tune_experiment
 from penstock.flows.tuning_report import write_report
 from penstock.settings import Settings
@@ -140,3 +141,9 @@ def test_what_only_a_trial_can_find_out_ends_the_study_at_once(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         tune(experiment, settings, changes=changes)
+
+
+def test_a_plain_training_tells_what_is_wrong_with_the_tuning_too(experiment: Experiment, settings: Settings) -> None:
+    misspelt = msgspec.structs.replace(experiment, tuning={"trails": 3})
+    with pytest.raises(ConfigError, match=r"tuning has no field 'trails'.*did you mean 'trials'"):
+        train_experiment(misspelt, settings=settings, note=print)

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from penstock.registry.registry import open_registry
+from penstock.serving.limits import Limits
 from penstock.settings import load_settings
 
 COLUMNS = {"A": [[1.0], [0.0]], "B": [[2.0], [0.0]], "C": [[3.0], [1.0]]}
@@ -175,3 +177,26 @@ def test_it_cannot_scale_to_zero(tmp_path: Path) -> None:
     arguments = ("--model-dir", linear_bundle(tmp_path / "b"), "--model-name", "m", "--workers", "0:2")
     refused = refused_start("--port", "0", "--grpc-port", "0", *arguments)
     assert (refused.returncode, "--grpc-port needs a worker at all times" in refused.stderr) == (2, True)
+
+
+def test_where_one_body_fits_calls_are_answered_one_after_the_other(tmp_path: Path) -> None:
+    environment = {"PENSTOCK_HOME": str(tmp_path / "home")}
+    with open_registry(load_settings(environment)) as registry:
+        registry.create_model("linear")
+        registry.create_version("linear", "v1", linear_bundle(tmp_path / "1"))
+    bounds = ["--max-body-mb", "1", "--max-in-flight-mb", "1"]
+    with (
+        run_server(tmp_path, "--grpc-port", "0", *bounds, environment=environment) as running,
+        triton.InferenceServerClient(address(running)) as client,
+        ThreadPoolExecutor(8) as callers,
+    ):
+        answers = list(callers.map(lambda _: client.infer("linear", linear_inputs()), range(40)))
+        with pytest.raises(InferenceServerException, match=r"larger than max"):
+            client.infer("linear", [tensor(name, np.zeros((60_000, 1)), "FP64") for name in COLUMNS])
+    assert len({answer.as_numpy("predictions").tobytes() for answer in answers}) == 1
+
+
+def test_as_many_bodies_are_read_at_once_as_fit_at_their_largest() -> None:
+    assert Limits().largest_bodies == 16
+    assert Limits(body_bytes=100, bodies_bytes=399).largest_bodies == 3
+    assert Limits(body_bytes=100, bodies_bytes=50).largest_bodies == 1

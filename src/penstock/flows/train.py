@@ -22,6 +22,7 @@ from penstock.store import blobs
 from penstock.training.experiment import PHOTO_ESTIMATOR, Experiment
 from penstock.training.opening import OpenExperiment, OpenTables, open_experiment, open_tables
 from penstock.training.opening_photos import open_photos
+from penstock.tuning.section import parse_tuning
 from penstock.version import __version__
 
 __all__ = ["Trained", "train_experiment"]
@@ -62,6 +63,7 @@ def train_experiment(
     note: told of what was detected and left out.
     Raises ConfigError for what the experiment gets wrong, DataError for the table, TrainingError for the training.
     """
+    parse_tuning(experiment.tuning)  # what is wrong there is told now, not when the tuning is asked for
     if experiment.estimator.type == PHOTO_ESTIMATOR:
         return _train_photos(experiment, settings=settings, model_dir=model_dir, note=note)
     experiment = with_prepared_rows(experiment, settings=settings, note=note)

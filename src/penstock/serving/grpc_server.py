@@ -36,7 +36,7 @@ from penstock.version import __version__
 
 __all__ = ["GrpcServer"]
 
-_THREADS = 16
+_MOST_THREADS = 16
 _STATUSES = {
     Code.INVALID_ARGUMENT: grpc.StatusCode.INVALID_ARGUMENT,
     Code.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
@@ -122,7 +122,9 @@ class GrpcServer:
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
         ]
-        self._server = grpc.server(ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"), options=options)
+        # grpcio reads a call's body on the thread that answers it: as many bodies are held as there are threads.
+        threads = min(_MOST_THREADS, service.limits.largest_bodies)
+        self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="grpc"), options=options)
         methods = {
             name: grpc.unary_unary_rpc_method_handler(
                 partial(self._guarded, do),

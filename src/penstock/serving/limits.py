@@ -26,3 +26,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float = 30.0
     batch_rows: int = 4096
     loaded_versions: int = 100
+
+    @property
+    def largest_bodies(self) -> int:
+        """How many bodies of the largest size allowed may be held at once; one at least."""
+        return max(1, self.bodies_bytes // self.body_bytes)
