@@ -108,13 +108,14 @@ class TaskVariables:
     """What a job tells each of its processes. Empty outside of jobs.
 
     task_type: master, chief, worker, ps or evaluator, of `TF_CONFIG`. coordinator: `host:port` where rank 0 listens.
-    rank, size: of the ring of master and workers.
+    rank, size: of the ring of master and workers. addresses: `host:port` of the ring, by rank.
     """
 
     task_type: str = ""
     coordinator: str = ""
     rank: int = 0
     size: int = 1
+    addresses: tuple[str, ...] = ()
 
 
 def load_task_variables(environ: Mapping[str, str] | None = None) -> TaskVariables:
@@ -122,13 +123,15 @@ def load_task_variables(environ: Mapping[str, str] | None = None) -> TaskVariabl
     env = os.environ if environ is None else environ
     try:
         config = json.loads(env.get("TF_CONFIG") or "{}")
+        cluster = config.get("cluster", {})
         return TaskVariables(
             task_type=str(config.get("task", {}).get("type", "")),
             coordinator=env.get("JAX_COORDINATOR_ADDRESS", ""),
             rank=int(env.get("JAX_PROCESS_ID", "0")),
             size=int(env.get("JAX_NUM_PROCESSES", "1")),
+            addresses=tuple(str(one) for role in ("chief", "master", "worker") for one in cluster.get(role, [])),
         )
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise UsageError(f"TF_CONFIG, JAX_PROCESS_ID and JAX_NUM_PROCESSES do not name a task: {error}") from None
 
 

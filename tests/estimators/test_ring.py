@@ -32,6 +32,26 @@ if not made.is_worker:
 """
 
 
+GROWN = """
+import sys
+import numpy as np
+import penstock
+
+random = np.random.default_rng(0)
+columns = {f"x{i}": random.normal(size=601).astype(np.float32) for i in range(3)}
+labels = columns["x0"] * 2 + columns["x1"] ** 2
+estimator, column = penstock.estimator, penstock.feature_column
+made = estimator.BoostedTreesRegressor(
+    feature_columns=[column.numeric_column(name) for name in columns], model_dir=sys.argv[1], EXTRA
+)
+train = estimator.inputs.numpy_input_fn(columns, labels, batch_size=601, num_epochs=None, shuffle=False)
+evaluate = estimator.inputs.numpy_input_fn(columns, labels, batch_size=601, shuffle=False)
+made.train(train, max_steps=STEPS)
+if not made.is_worker:
+    print("ANSWERS", [float(one["predictions"][0]) for one in made.predict(evaluate)])
+"""
+
+
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     folder = tmp_path / "trainer"
@@ -87,6 +107,31 @@ def test_three_devices_of_one_process_agree_with_one(package: Path) -> None:
         assert done.returncode == 0, done.stderr
         results.append(np.array(json.loads(done.stdout.partition("ANSWERS ")[2])))
     np.testing.assert_allclose(results[1], results[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("extra", "steps"), [("n_trees=40", "40"), ("early_stopping=True, n_trees=300", "None")])
+def test_two_processes_grow_the_trees_that_one_grows(package: Path, extra: str, steps: str) -> None:
+    (package / "task.py").write_text(GROWN.replace("EXTRA", extra).replace("STEPS", steps))
+    alone, _ = train(package, "alone", 0)
+    two = ["--distributed", "--worker-count=1", "--parameter-server-count=1", "--start-port=31600"]
+    together, said = train(package, "together", 0, *two)
+    # Sums of histograms are in another order, and where two splits are as good another is taken.
+    assert np.abs(together - alone).mean() < 0.02 * alone.std()
+    assert "shard 1 of 2 grows on rows" in said
+    assert "shard 2 of 2 grows on rows" in said
+    assert list((package.parent / "together").glob("checkpoint-*.json"))
+
+
+@pytest.mark.slow
+def test_trees_grow_on_with_another_number_of_processes(package: Path) -> None:
+    for steps, words in ((10, []), (20, ["--distributed", "--worker-count=1", "--start-port=31700"])):
+        (package / "task.py").write_text(GROWN.replace("EXTRA", "n_trees=20").replace("STEPS", str(steps)))
+        train(package, "parts", 0, *words)
+    (package / "task.py").write_text(GROWN.replace("EXTRA", "n_trees=20").replace("STEPS", "20"))
+    parts, _ = train(package, "parts", 0)
+    whole, _ = train(package, "whole", 0)
+    assert np.abs(parts - whole).mean() < 0.02 * whole.std()
 
 
 def test_a_checkpoint_passes_from_process_to_process_whole() -> None:

@@ -20,6 +20,14 @@ def test_arguments_of_an_estimator_stand_beside_its_type() -> None:
     assert experiment.estimator.parameters == {"hidden_units": [10, 10], "dropout": 0.1}
 
 
+def test_a_number_may_be_written_with_an_exponent_and_no_point() -> None:
+    experiment = parse_experiment(SMALL + "estimator: {type: DNNRegressor, learning_rate: 1e-4, weight_decay: .5E+1}\n")
+    assert experiment.estimator.parameters == {"learning_rate": 1e-4, "weight_decay": 5.0}
+    assert parse_experiment(SMALL + "estimator: {type: DNNRegressor, kept: e-4}").estimator.parameters == {
+        "kept": "e-4"
+    }
+
+
 def test_relative_sources_are_taken_from_the_files_folder(tmp_path: Path) -> None:
     file = tmp_path / "houses.yaml"
     file.write_text("data: {source: [a.csv, gs://bucket/b.csv], evaluation: /abs/c.csv}\nlabel: MEDV\n")

@@ -42,7 +42,7 @@ def test_maximizing_takes_the_largest(settings: Settings) -> None:
         assert study.result().value == max(trial.value or 0.0 for trial in study.trials)
 
 
-@pytest.mark.parametrize("algorithm", ["tpe", "random"])
+@pytest.mark.parametrize("algorithm", ["tpe", "gp", "random"])
 def test_a_resumed_study_chooses_what_an_uninterrupted_one_does(settings: Settings, algorithm: Algorithm) -> None:
     specification = replace(SPECIFICATION, algorithm=algorithm, trials=16)
     with begin_study("whole", specification, settings=settings) as study:
@@ -182,14 +182,39 @@ def test_a_study_does_not_go_on_with_other_parameters(settings: Settings) -> Non
         begin_study("s", replace(SPECIFICATION, parameters=(RATE,)), settings=settings, resume=True)
 
 
-def test_tpe_is_better_than_chance_on_a_valley(settings: Settings) -> None:
+@pytest.mark.parametrize("algorithm", ["tpe", "gp"])
+def test_a_sampler_is_better_than_chance_on_a_valley(settings: Settings, algorithm: Algorithm) -> None:
     results = {}
-    for algorithm in ("tpe", "random"):
+    for chosen in (algorithm, "random"):
         values = []
         for seed in range(3):
-            specification = replace(SPECIFICATION, algorithm=algorithm, trials=30, seed=seed)
-            with begin_study(f"{algorithm}-{seed}", specification, settings=settings, quick=True) as study:
+            specification = replace(SPECIFICATION, algorithm=chosen, trials=30, seed=seed)
+            with begin_study(f"{chosen}-{seed}", specification, settings=settings, quick=True) as study:
                 run(study)
                 values.append(study.result().value or 0.0)
-        results[algorithm] = sum(values)
-    assert results["tpe"] < results["random"]
+        results[chosen] = sum(values)
+    assert results[algorithm] < results["random"]
+
+
+def test_a_gaussian_process_takes_choices_conditions_failures_and_trials_at_a_time(settings: Settings) -> None:
+    kind = Parameter(name="kind", type="CATEGORICAL", values=("a", "b", "c"))
+    depth = Parameter(name="depth", type="INTEGER", low=1, high=4, when={"kind": ("b",)})
+    one = Parameter(name="one", type="DOUBLE", low=2.0, high=2.0)
+    specification = replace(
+        SPECIFICATION, parameters=(RATE, kind, depth, one), algorithm="gp", trials=40, parallel=2, failures=40
+    )
+    with begin_study("s", specification, settings=settings) as study:
+        while (first := study.ask()) is not None:
+            second = study.ask()
+            for trial in (first, second):
+                if trial is None:
+                    continue
+                rate = trial.parameters["rate"]
+                assert isinstance(rate, float)
+                bad = trial.parameters["kind"] == "c"
+                study.report(trial.number, 1, float("nan") if bad else rate + (trial.parameters["kind"] == "a"))
+                study.tell(trial.number)
+        kinds = [trial.parameters["kind"] for trial in study.trials]
+        assert all(("depth" in trial.parameters) == (trial.parameters["kind"] == "b") for trial in study.trials)
+        assert kinds[20:].count("b") > 10
+        assert (study.result().value or 1.0) < 0.01

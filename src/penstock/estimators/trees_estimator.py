@@ -26,13 +26,15 @@ from penstock.estimators.preparation import (
 )
 from penstock.estimators.progress import make_progress
 from penstock.estimators.regression_head import RegressionHead
+from penstock.estimators.ring import join_ring
 from penstock.estimators.row_split import split_rows
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
 from penstock.estimators.tree_growth import Growing, Looks, tree_text
+from penstock.estimators.tree_ring import ring_parameters, share_of
 from penstock.estimators.trees_body import TreesBody, tree_features, tree_matrix
 from penstock.features.column import FeatureColumn
-from penstock.settings import load_settings
+from penstock.settings import load_settings, load_task_variables
 
 __all__ = ["TreeOptions", "TreesEstimator"]
 
@@ -92,9 +94,10 @@ class TreesEstimator(Estimator):
         options: TreeOptions,
         params: Mapping[str, Any],
     ) -> None:
+        self._ring = join_ring()
         super().__init__(
             feature_columns=feature_columns,
-            model_dir=model_dir,
+            model_dir=self._ring.own_folder() or model_dir,
             config=config,
             weight_column=weight_column,
             adjustments=options.adjustments,
@@ -124,6 +127,10 @@ class TreesEstimator(Estimator):
         keep = self._config.keep_checkpoint_max
         self._checkpoints = CheckpointFolder(self._folder, keep=keep, saved=self._place.bring_back)
         self._model: FittedModel | None = None
+
+    @property
+    def is_worker(self) -> bool:
+        return self._ring.is_worker
 
     @property
     def params(self) -> dict[str, Any]:
@@ -180,16 +187,17 @@ class TreesEstimator(Estimator):
         visit: Visit = lambda _model, _is_last: None,
     ) -> None:
         setup = load_setup(self._folder)
-        checkpoint = None
         if setup is not None:
             check_same(self._folder, setup, estimator=type(self).__name__, parameters=self._params)
-            checkpoint = self._checkpoints.latest(notice=notice)
+        checkpoint = self._ring.chiefs_checkpoint(
+            lambda: None if setup is None else self._checkpoints.latest(notice=notice)
+        )
         done = 0 if checkpoint is None else checkpoint.step
         wanted = [limit for limit in (self._options.n_trees, max_steps, steps and done + steps) if limit]
         total = min(wanted) if wanted else None
         if checkpoint is not None and total is not None and done >= total:
             notice(f"{self.model_dir} has {done} trees already, of {total}; nothing is left to do")
-            if every:
+            if every and not self.is_worker:
                 visit(self.fitted_model(), True)
             return
         examples = self.hold_back(training_examples(self, input_fn, setup))
@@ -201,11 +209,17 @@ class TreesEstimator(Estimator):
             share = min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / examples.features.rows)
             kept, held_out = split_rows(examples.features.rows, share, seed=self._config.seed)
         looks = Looks(checkpoint)
-        self._grow(examples, kept, held_out, setup, checkpoint, looks, total or _OPEN_ENDED_TREES, every, visit)
+
+        def show(model: FittedModel, is_last: bool) -> None:
+            if not self.is_worker:
+                visit(model, is_last)
+            self._ring.wait_for_all()
+
+        self._grow(examples, kept, held_out, setup, checkpoint, looks, total or _OPEN_ENDED_TREES, every, show)
         if held_out is not None:
             self._grow_again(examples, setup, looks)
         if every:
-            visit(self.fitted_model(), True)
+            show(self.fitted_model(), True)
 
     def _fit_setup(self, examples: Examples) -> Setup:
         assert examples.labels is not None
@@ -245,7 +259,7 @@ class TreesEstimator(Estimator):
         from penstock.estimators.summaries import SummaryWriter
 
         parameters = self._parameters(setup)
-        rows = self._dataset(setup, examples, kept, parameters)
+        rows = self._own_rows(setup, examples, kept, parameters)
         validation = []
         if held_out is not None:
             validation.append(self._dataset(setup, examples, held_out, parameters, reference=rows))
@@ -276,6 +290,7 @@ class TreesEstimator(Estimator):
                 init_model=before,
                 callbacks=[after_tree],
             )
+            self._part(booster)
         self.keep(setup, booster, booster.current_iteration(), looks)
 
     def _grow_again(self, examples: Examples, setup: Setup, looks: Looks) -> None:
@@ -283,9 +298,10 @@ class TreesEstimator(Estimator):
         parameters = self._parameters(setup)
         booster = lightgbm.train(
             parameters,
-            self._dataset(setup, examples, np.arange(examples.features.rows), parameters),
+            self._own_rows(setup, examples, np.arange(examples.features.rows), parameters),
             num_boost_round=looks.best_step,
         )
+        self._part(booster)
         newest = self._checkpoints.latest(notice=notice)
         assert newest is not None
         best = tree_text(booster, looks.best_step)
@@ -303,6 +319,23 @@ class TreesEstimator(Estimator):
         self._checkpoints.save(Checkpoint(step, arrays, looks.facts()))
         self._model = self._model_of(setup, best, step)
         return self._model
+
+    def _own_rows(self, setup: Setup, examples: Examples, index: NDArray[Any], parameters: Mapping[str, Any]) -> Any:
+        """The rows that this process grows on, in the bins of all."""
+        rows = self._dataset(setup, examples, index, parameters)
+        if self._ring.is_alone:
+            return rows
+        # Now: later it would be binned together with the others, each knowing its own rows only.
+        rows.construct()
+        own = self._dataset(setup, examples, share_of(self._ring, index), parameters, reference=rows)
+        self._ring.wait_for_all()  # whoever comes first would else wait for a connection no longer than LightGBM does
+        return own
+
+    def _part(self, booster: Any) -> None:
+        """Ends the connection with the other processes: what is next connects anew."""
+        if not self._ring.is_alone:
+            booster.free_network()
+            self._ring.wait_for_all()
 
     def _dataset(
         self,
@@ -357,8 +390,8 @@ class TreesEstimator(Estimator):
             "seed": self._config.seed,
             "deterministic": True,
             "force_col_wise": True,
-            "num_threads": load_settings().threads,
             "verbosity": -1,
+            **ring_parameters(self._ring, load_task_variables().addresses, threads=load_settings().threads),
         }
 
     def _model_of(self, setup: Setup, model: str, step: int) -> FittedModel:

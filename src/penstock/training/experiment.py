@@ -1,5 +1,6 @@
 """An experiment file (YAML): data, label, features, estimator, training, split. Knows nothing of how each is done."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,10 +114,19 @@ def load_experiment(place: str | Path) -> Experiment:
     return parse_experiment(text, name=str(place), folder=folder)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 with the numbers of 1.2: 1e-4, which people write for a learning rate, is no text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def parse_experiment(text: str, *, name: str = "experiment", folder: str = "") -> Experiment:
     """The experiment in a YAML text."""
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ConfigError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

@@ -9,14 +9,14 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
 import optuna
 
-from penstock.errors import ConfigError, NotFoundError, TrainingError
+from penstock.errors import NotFoundError, TrainingError
 from penstock.settings import Settings
+from penstock.tuning.gaussian_process import GaussianProcessSampler
 from penstock.tuning.ledger import StudyLedger
 from penstock.tuning.parameter import Value
 from penstock.tuning.search_space import distribution_of, grid_of, sampler_values, suggest
@@ -306,12 +306,7 @@ def _sampler(specification: Specification, number: int) -> optuna.samplers.BaseS
         case "tpe":
             return optuna.samplers.TPESampler(seed=seed)
         case "gp":
-            if not (find_spec("torch") and find_spec("scipy")):
-                raise ConfigError(
-                    "tuning: algorithm gp needs PyTorch and SciPy, which Penstock does not bring: pip install torch "
-                    "scipy, or use tpe"
-                )
-            return optuna.samplers.GPSampler(seed=seed)
+            return GaussianProcessSampler(seed=seed)
         case _:
             return optuna.samplers.RandomSampler(seed=seed)
 

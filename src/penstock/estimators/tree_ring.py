@@ -1,0 +1,64 @@
+"""How the processes of a job grow one ensemble: LightGBM's own data-parallel mode, over the addresses of TF_CONFIG.
+
+Every process bins all rows, so that bins do not depend on how many processes there are, and grows on its share: only
+histograms travel. See https://lightgbm.readthedocs.io/en/stable/Parallel-Learning-Guide.html.
+"""
+
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.errors import PreconditionError
+from penstock.estimators.preparation import notice
+from penstock.estimators.ring import Ring
+
+__all__ = ["ring_parameters", "share_of"]
+
+_TIMEOUT_MINUTES = 10
+"""How long a process waits for the others to be there; a lost one is noticed at once, by its closed connection."""
+
+
+def ring_parameters(ring: Ring, addresses: Sequence[str], *, threads: int) -> dict[str, Any]:
+    """LightGBM's parameters for the process of that rank; threads alone for one that is alone.
+
+    addresses: `host:port` of the ring, by rank. threads: of this machine, shared by the processes on it. Raises
+    PreconditionError where TF_CONFIG does not name them all.
+    """
+    if ring.is_alone:
+        return {"num_threads": threads}
+    if len(addresses) != ring.size:
+        raise PreconditionError(
+            f"{ring.size} processes are to grow trees together and TF_CONFIG names {len(addresses)} masters and "
+            "workers; run them as a job, or with penstock local train --distributed"
+        )
+    places = [(_ip_of(address.rpartition(":")[0]), address.rpartition(":")[2]) for address in addresses]
+    return {
+        "tree_learner": "data",
+        "machines": ",".join(f"{host}:{port}" for host, port in places),
+        "num_machines": ring.size,
+        "local_listen_port": int(places[ring.rank][1]),
+        "time_out": _TIMEOUT_MINUTES,
+        # Two threads a core wait for each other by spinning: a tree took seconds instead of a millisecond.
+        "num_threads": max(1, threads // sum(host == places[ring.rank][0] for host, _ in places)),
+    }
+
+
+def share_of(ring: Ring, index: NDArray[Any]) -> NDArray[Any]:
+    """The rows that this process grows on: a run of neighbours, as long as the others' or one shorter."""
+    if ring.is_alone:
+        return index
+    bounds = np.linspace(0, len(index), ring.size + 1).round().astype(int)
+    first, last = bounds[ring.rank], bounds[ring.rank + 1]
+    notice(f"shard {ring.rank + 1} of {ring.size} grows on rows {first} to {last} of {len(index)}")
+    return index[first:last]
+
+
+def _ip_of(host: str) -> str:
+    """LightGBM finds itself among the machines by its IP address."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError as error:
+        raise PreconditionError(f"TF_CONFIG names the host {host!r}, which cannot be found: {error}") from None
