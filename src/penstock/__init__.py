@@ -8,9 +8,18 @@ from typing import Any
 
 from penstock.version import __version__
 
-_PUBLIC_MODULES = ("client", "estimator", "feature_column", "serving_input")
+_PUBLIC_MODULES = ("client", "estimator", "feature_column", "serving_input", "testing")
 
-__all__ = ["__version__", "client", "estimator", "feature_column", "import_model", "profile", "serving_input"]
+__all__ = [
+    "__version__",
+    "client",
+    "estimator",
+    "feature_column",
+    "import_model",
+    "profile",
+    "serving_input",
+    "testing",
+]
 
 
 def __getattr__(name: str) -> Any:

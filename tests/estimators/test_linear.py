@@ -6,6 +6,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from penstock import feature_column
+from penstock.data.profile import TableProfile
 from penstock.estimators.linear import LinearClassifier, LinearRegressor
 from penstock.runtime.model import load_model
 
@@ -22,6 +23,19 @@ def test_it_finds_least_squares(tmp_path: Path) -> None:
     model = load_model(estimator.export_saved_model(tmp_path / "export"))
     served = model.predict(model.decode([{"x": 5.0, "z": 1.0}]))["predictions"]
     assert served[0, 0] == pytest.approx(peer.predict([[5.0, 1.0]])[0], abs=0.05)
+
+
+def test_a_bundle_of_arrays_holds_their_profile_and_a_later_process_finds_it(tmp_path: Path) -> None:
+    x = np.linspace(0, 1, 50)
+    columns = [feature_column.numeric_column("x")]
+    estimator = LinearRegressor(columns, tmp_path / "model").train(lambda: ({"x": x}, 2 * x), max_steps=10)
+    bundle = Path(estimator.export_saved_model(tmp_path / "export"))
+    profile = TableProfile.from_json((bundle / "profile.json").read_bytes())
+    assert profile["x"].quantiles[0] == 0.0
+    assert profile["x"].mean == pytest.approx(0.5)
+    assert profile["label"].max == 2.0
+    again = LinearRegressor(columns, tmp_path / "model").export_saved_model(tmp_path / "export")
+    assert (Path(again) / "profile.json").read_bytes() == (bundle / "profile.json").read_bytes()
 
 
 def test_a_categorical_column_needs_no_indicator(houses: Any, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from penstock.estimators.regression_head import numeric_labels
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.serving_side import serving_side
 from penstock.estimators.setup import Setup, load_samples, load_setup
+from penstock.estimators.training_profile import profile_of_rows, some_rows
 from penstock.export.write import BundleFacts, write_bundle
 from penstock.features.column import FeatureColumn
 from penstock.store.blobs import replace_file
@@ -68,6 +69,7 @@ class Estimator(ABC):
     ) -> None:
         self._adjustments = adjustments or AdjustmentOptions()
         self._held_back: Examples | None = None
+        self._seen: Examples | ExampleStream | None = None
         self._config = config or RunConfig()
         chosen = model_dir or self._config.model_dir or tempfile.mkdtemp(prefix="penstock-")
         self._place = ModelFolder(chosen)
@@ -215,12 +217,14 @@ class Estimator(ABC):
         serving_input_receiver_fn: what callers send where that is not the training columns; `serving` is the same as
         the `serving:` section of an experiment. recipe: that prepared the training's rows; callers then send rows as
         they were before it. assets_extra: files kept in the bundle's `trainer/` folder, by name.
-        profile: of the training's rows; becomes the bundle's `profile.json`. label_unit: for people ("dollars").
+        profile: of the training's rows; becomes the bundle's `profile.json`. Without it one is made of the rows, or of
+        100,000 of them, that this process trained on. label_unit: for people ("dollars").
         """
         if as_text:
             raise UsageError("as_text=True writes no bundle; bundles are binary ONNX, and bundle.json is text already")
         model = self.fitted_model(_step_of(checkpoint_path))
         setup = self._setup()
+        profile = profile or profile_of_rows(self._folder, self._seen)
         samples = load_samples(self._folder, model.features.raw_schema)
         side = serving_side(
             model.features.raw_schema,
@@ -315,6 +319,10 @@ class Estimator(ABC):
             picked = np.random.default_rng(self._config.seed).choice(examples.features.rows, most_rows, replace=False)
             examples = examples.take(np.sort(picked))
         return permutation_importance(model, examples, repeats=repeats, seed=self._config.seed)
+
+    def remember(self, examples: Examples | ExampleStream) -> None:
+        """Keeps some of the rows of a training for the profile of what is exported."""
+        self._seen = some_rows(examples, seed=self._config.seed)
 
     def hold_back(self, examples: Examples) -> Examples:
         """The rows to train on: all but those held back where the trained model is to be adjusted on them."""

@@ -188,7 +188,7 @@ class NetworkEstimator(Estimator):
         if self._options.early_stopping is not None:
             return self._options.early_stopping
         open_ended = steps is None and max_steps is None and rows.batching.epochs is None
-        return open_ended and not rows.batching.given
+        return open_ended and not rows.batching.given and rows.rows > 1
 
     def _leave_out(self, rows: TrainingRows, steps: int | None, max_steps: int | None) -> None:
         if self._holds_out(rows, steps, max_steps):

@@ -51,6 +51,14 @@ def open_training_examples(
     estimator: Estimator, input_fn: InputFn, setup: Setup | None, most_batches: int | None = None
 ) -> Examples | ExampleStream:
     """As `training_examples`, but of rows that do not fit in memory a stream."""
+    examples = _opened(estimator, input_fn, setup, most_batches)
+    estimator.remember(examples)
+    return examples
+
+
+def _opened(
+    estimator: Estimator, input_fn: InputFn, setup: Setup | None, most_batches: int | None
+) -> Examples | ExampleStream:
     if setup is not None:
         return estimator.open_examples(input_fn, most_batches)
     examples = open_examples(input_fn, most_batches=most_batches)

@@ -37,7 +37,7 @@ def split_rows(count: int, evaluation: float, *, seed: int) -> tuple[NDArray[np.
     Raises DataError for a table of fewer than two rows.
     """
     if count < 2:
-        raise DataError(f"the table has {count} rows; holding some out for evaluation needs at least 2")
+        raise DataError(f"holding rows out needs a table of at least 2; this one has {count}")
     held_out = min(count - 1, max(1, round(count * evaluation)))
     order: NDArray[Any] = np.random.default_rng(seed).permutation(count)
     return np.sort(order[held_out:]), np.sort(order[:held_out])

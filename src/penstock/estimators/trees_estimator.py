@@ -205,7 +205,8 @@ class TreesEstimator(Estimator):
             setup = self._fit_setup(examples)
         held_out = None
         kept: NDArray[Any] = np.arange(examples.features.rows)
-        if total is None if self._options.early_stopping is None else self._options.early_stopping:
+        open_ended = total is None and examples.features.rows > 1
+        if open_ended if self._options.early_stopping is None else self._options.early_stopping:
             share = min(_VALIDATION_SHARE, _MOST_VALIDATION_ROWS / examples.features.rows)
             kept, held_out = split_rows(examples.features.rows, share, seed=self._config.seed)
         looks = Looks(checkpoint)
