@@ -123,7 +123,8 @@ def test_a_memory_limit_is_of_the_whole_process(recipe: Path, monkeypatch: pytes
 
     monkeypatch.setattr("penstock.data.recipe.duckdb_engine.connect", watched)
     run("prepare", recipe, "--output", "out", "--memory-limit", "1.5GB")
-    assert seen == [1_300]
+    run("prepare", recipe, "--output", "other", "--memory-limit", "500MB")
+    assert seen == [1_125, 300]
 
 
 @pytest.mark.slow
