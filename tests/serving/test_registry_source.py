@@ -75,9 +75,11 @@ def test_default_versions_switch_and_go_under_load_without_a_failed_or_wrong_ans
         asked = 0
         with httpx.Client(base_url=url, timeout=30) as client:
             while not stop.is_set():
+                known = set(allowed)  # an answer may be of the moment it was asked for, or of any until it is here
                 answer = client.post("/v1/models/linear:predict", json={"instances": [ROW]})
-                if answer.status_code != 200 or answer.json()["predictions"][0][0] not in allowed:
-                    problems.append(f"{answer.status_code} {answer.text}, allowed were {allowed}")
+                known |= allowed
+                if answer.status_code != 200 or answer.json()["predictions"][0][0] not in known:
+                    problems.append(f"{answer.status_code} {answer.text}, allowed were {known}")
                 asked += 1
         return asked
 
