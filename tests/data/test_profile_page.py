@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import penstock
+from penstock.data.column_text import column_text
+from penstock.data.profile import ColumnProfile
 from penstock.data.profile_text import profile_text
 
 if TYPE_CHECKING:
@@ -32,10 +34,29 @@ def test_the_page_holds_all_it_needs_and_no_markup_of_the_table(table: Path) -> 
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert page.count("</script>") == 1
     counts = [int(count) for count in re.findall(r'data-count="(\d+)"', page)]
-    histograms = [column.histogram for column in found.table.columns if column.histogram]
-    assert counts == [count for histogram in histograms for count in histogram.counts]
+    assert counts == [count for column in found.table.columns for count in charted(column)]
+    assert page.count("<summary>deciles</summary>") == 3
     assert found._repr_html_() in page
     assert "400 rows" in str(found)
+
+
+def charted(column: ColumnProfile) -> list[int]:
+    counts = [] if column.histogram is None else [*column.histogram.counts]
+    return counts if column.times is None else [*counts, *column.times.weekdays, *column.times.hours]
+
+
+def test_all_that_is_known_of_a_column_is_told(table: Path) -> None:
+    found = penstock.profile(table).table
+    price = column_text(found["price"])
+    assert "skew" in price
+    assert "deciles" in price
+    assert "400 rows, 0 missing (0.0%), 40 different values" in price
+    sold = column_text(found["sold"])
+    assert re.search(r"Mon +\d+ +\d+\.\d%", sold)
+    assert "hours, UTC, 0 to 23: █" in sold
+    words = column_text(found[f"</script>{HOSTILE}"])
+    assert "length 1 to 28, " in words
+    assert re.search(r"\ba +266 +66\.5%  █{40}\n", words)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -25,6 +25,9 @@ _WORTH_TELLING = 0.3
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--label", metavar="COLUMN", help="The column to be predicted: others that give it away are found.")
+@click.option(
+    "--column", "chosen", multiple=True, metavar="NAME", help="Show all that is known of this column; may be repeated."
+)
 @click.option("--against", metavar="REFERENCE", help="A table, profile or bundle: what moved since.")
 @click.option("--exact", is_flag=True, help="Compare rows and columns on all rows, not on a sample of 100,000.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write one HTML page.")
@@ -36,6 +39,7 @@ def profile(
     /,
     sources: tuple[str, ...],
     label: str | None,
+    chosen: tuple[str, ...],
     against: str | None,
     exact: bool,
     html: Path | None,
@@ -66,6 +70,7 @@ def profile(
         echo_note(f"left out: {row.file} line {row.line}: {row.reason}")
     if table.rejected:
         echo_note(f"{len(table.rejected):,} rows left out, {result.rows:,} read")
+    shown = [result[name] for name in chosen]
     drift = None if against is None else measure_drift(_reference(against, settings), result)
     if html is not None:
         from penstock.data.profile_page import profile_page
@@ -74,6 +79,10 @@ def profile(
         echo_note(f"{html}: the profile as a page")
     if output_format == "json":
         echo_json(result if drift is None else {"profile": result, "drift": drift})
+    elif shown:
+        from penstock.data.column_text import column_text
+
+        click.echo("\n\n".join(map(column_text, shown)))
     else:
         _echo_text(result, drift)
 

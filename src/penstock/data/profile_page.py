@@ -3,11 +3,13 @@
 Histograms are SVG; a bin under the pointer or the keyboard's focus says its range and count.
 """
 
+from collections.abc import Sequence
 from html import escape
 from importlib import resources
 
+from penstock.data.column_text import WEEKDAYS
 from penstock.data.drift import Drift
-from penstock.data.profile import ColumnProfile, Histogram, TableProfile
+from penstock.data.profile import ColumnProfile, Histogram, TableProfile, TimeShares
 from penstock.data.profile_text import shown_number, shown_time, shown_value
 from penstock.data.schema import DataType
 
@@ -85,6 +87,9 @@ def _card(column: ColumnProfile) -> str:
     if facts := _facts(column):
         layout = ' class="long"' if column.type is DataType.TIMESTAMP else ""
         parts.append(f"<dl{layout}>{''.join(f'<dt>{name}</dt><dd>{escape(value)}</dd>' for name, value in facts)}</dl>")
+    parts.append(_deciles(column))
+    if column.times is not None:
+        parts.append(_time_charts(column, column.times))
     if column.type in (DataType.STRING, DataType.BOOLEAN) and column.values:
         items = "".join(
             f'<li style="--share: {value.count / column.present:.1%}">'
@@ -96,29 +101,57 @@ def _card(column: ColumnProfile) -> str:
 
 
 def _chart(column: ColumnProfile, histogram: Histogram) -> str:
-    """One group a bin: a bar, and a taller invisible area that is easier to point at."""
-    most = max(*histogram.counts, 1)
-    step = _WIDTH / len(histogram.counts)
+    said = []
+    for i, count in enumerate(histogram.counts):
+        low, high = (_shown(column, edge) for edge in histogram.edges[i : i + 2])
+        said.append(f"{low} – {high}: {count:,} ({count / max(column.present, 1):.1%})")
+    scale = " (logarithmic)" if histogram.is_log else ""
+    axis = (_shown(column, column.min), scale, _shown(column, column.max))
+    return _bars(histogram.counts, said, axis, name=f"histogram of {column.name}")
+
+
+def _time_charts(column: ColumnProfile, times: TimeShares) -> str:
+    """How many fall on each weekday, and on each hour."""
+    charts = ""
+    for what, names, counts in (
+        ("weekdays", WEEKDAYS, times.weekdays),
+        ("hours, UTC", [f"{hour} h" for hour in range(24)], times.hours),
+    ):
+        total = max(sum(counts), 1)
+        said = [f"{name}: {count:,} ({count / total:.1%})" for name, count in zip(names, counts, strict=True)]
+        charts += _bars(
+            counts, said, (names[0], what, names[-1]), name=f"{what} of {column.name}", kind="histogram low"
+        )
+    return charts
+
+
+def _bars(
+    counts: Sequence[int], said: Sequence[str], axis: tuple[str, str, str], *, name: str, kind: str = "histogram"
+) -> str:
+    """One group a bin: a bar, and a taller invisible area that is easier to point at.
+
+    said: of each bin, when it is pointed at. axis: words at the left, in the middle and at the right.
+    """
+    most = max(*counts, 1)
+    step = _WIDTH / len(counts)
     gap = min(1.5, step / 5)
     bins = []
-    for i, count in enumerate(histogram.counts):
+    for i, count in enumerate(counts):
         height = max(count / most * (_HEIGHT - 2), 1.5) if count else 0
-        low, high = (_shown(column, edge) for edge in histogram.edges[i : i + 2])
-        said = escape(f"{low} – {high}: {count:,} ({count / max(column.present, 1):.1%})", quote=True)
+        words = escape(said[i], quote=True)
         bins.append(
-            f'<g role="img" tabindex="{0 if i == 0 else -1}" data-count="{count}" data-said="{said}" '
-            f'aria-label="{said}">'
+            f'<g role="img" tabindex="{0 if i == 0 else -1}" data-count="{count}" data-said="{words}" '
+            f'aria-label="{words}">'
             f'<rect class="hit" x="{i * step:.2f}" y="0" width="{step:.2f}" height="{_HEIGHT}"/>'
             f'<rect class="bar" x="{i * step:.2f}" y="{_HEIGHT - height:.2f}" width="{step - gap:.2f}" '
             f'height="{height:.2f}" rx="1"/></g>'
         )
-    scale = " (logarithmic)" if histogram.is_log else ""
-    name = escape(f"histogram of {column.name}", quote=True)
+    left, middle, right = map(escape, axis)
     return (
-        f'<svg class="histogram" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="group" '
-        f'aria-label="{name}">{"".join(bins)}</svg>'
-        f'<div class="axis"><span>{escape(_shown(column, column.min))}</span><span>{scale}</span>'
-        f'<span>{escape(_shown(column, column.max))}</span></div><div class="said" aria-live="polite"></div>'
+        f'<figure><svg class="{kind}" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="group" '
+        f'aria-label="{escape(name, quote=True)}">{"".join(bins)}</svg>'
+        f'<div class="axis"><span>{left}</span><span>{middle}</span><span>{right}</span></div>'
+        '<div class="said" aria-live="polite"></div></figure>'
     )
 
 
@@ -134,12 +167,20 @@ def _facts(column: ColumnProfile) -> list[tuple[str, str]]:
     if column.type is not DataType.TIMESTAMP:
         shown += [("deviation", shown_number(column.std)), ("skew", shown_number(column.skew))]
         shown += [("zeros", f"{column.zeros:,}")]
-    elif column.times is not None:
-        days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-        weekdays, hours = column.times.weekdays, column.times.hours
-        shown.append(("busiest day", days[weekdays.index(max(weekdays))]))
-        shown.append(("busiest hour", f"{hours.index(max(hours))} h UTC"))
+        if column.infinite:
+            shown.append(("infinite", f"{column.infinite:,}"))
     return shown
+
+
+def _deciles(column: ColumnProfile) -> str:
+    """Folded away: nine more numbers a column."""
+    if column.type is DataType.BOOLEAN or not column.deciles:
+        return ""
+    items = "".join(
+        f"<dt>{rank} %</dt><dd>{escape(_shown(column, value))}</dd>"
+        for rank, value in zip(range(10, 100, 10), column.deciles, strict=True)
+    )
+    return f"<details><summary>deciles</summary><dl>{items}</dl></details>"
 
 
 def _shown(column: ColumnProfile, value: float | None) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from penstock.data.profile import ColumnProfile, Histogram, TableProfile, Value
 from penstock.data.schema import DataType
 
-__all__ = ["profile_text", "shown_number", "shown_time", "sparkline"]
+__all__ = ["BLOCKS", "profile_text", "shown_number", "shown_time", "shown_value", "sparkline"]
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARK_CELLS = 16
