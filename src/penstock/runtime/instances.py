@@ -222,6 +222,8 @@ class _ColumnDecoder:
     def __call__(self, values: Values) -> Array:
         """Raises InstanceError naming the index of a value that does not fit."""
         array = self._of_array(values) if isinstance(values, np.ndarray) else self._of_list(values)
+        if array is not None and self._column.type is DataType.FLOAT and np.isfinite(array).all():
+            return array  # most columns: nothing else is to be looked at
         if array is not None and not self._fits(array):
             array = None
         if array is None:

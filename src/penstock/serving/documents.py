@@ -6,7 +6,6 @@ import orjson
 
 from penstock.serving.exchange import Exchange
 from penstock.serving.lanes import Lane
-from penstock.serving.openapi import describe
 from penstock.serving.predicting import OnVersion
 from penstock.serving.refusals import Code, Refusal
 from penstock.serving.router import Handler, refuse_flat
@@ -41,6 +40,8 @@ class Documents:
         return OnVersion(self._service, self, self._service.find(found["model"], found["version"]), do=self._tell)
 
     def _tell(self, lane: Lane, exchange: Exchange) -> None:
+        from penstock.serving.openapi import describe  # most servers start without being asked for it
+
         document = describe(
             lane.model.manifest,
             model=lane.model_name,

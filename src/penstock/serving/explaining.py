@@ -4,13 +4,13 @@ import logging
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
 
 from penstock.data.columns import ColumnBatch
 from penstock.errors import PenstockError
-from penstock.runtime.explanation import Explainer, Explanation, load_explainer
 from penstock.runtime.values import shorten
 from penstock.serving.compression import unpacked_body
 from penstock.serving.exchange import Exchange
@@ -19,6 +19,9 @@ from penstock.serving.limits import Limits
 from penstock.serving.predicting import check_signature_name, list_under, read_object
 from penstock.serving.refusals import Code, Refusal, refusal_of
 from penstock.serving.router import WireProtocol
+
+if TYPE_CHECKING:
+    from penstock.runtime.explanation import Explainer, Explanation
 
 __all__ = ["Explaining"]
 
@@ -93,7 +96,9 @@ class Explaining:
         finally:
             self._waiting -= 1
 
-    def _explainer(self, lane: Lane) -> Explainer:
+    def _explainer(self, lane: Lane) -> "Explainer":
+        from penstock.runtime.explanation import load_explainer  # most servers are never asked to explain
+
         key = lane.version.id
         explainer = self._explainers.get(key)
         if explainer is None:
@@ -115,6 +120,6 @@ def _paths(parameters: object) -> int:
     return paths
 
 
-def _shaped(explanation: Explanation) -> dict[str, object]:
+def _shaped(explanation: "Explanation") -> dict[str, object]:
     fields = {name: value for name, value in msgspec.structs.asdict(explanation).items() if value is not None}
     return {"attributions_by_label": [fields]}

@@ -1,6 +1,5 @@
 """Whether others could reach a server, and the token that they then need."""
 
-import ssl
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -30,6 +29,8 @@ def require_token(host: str, has_token: bool) -> None:
 
 def check_tls(certificate: Path, key: Path) -> None:
     """Raises UsageError when these are not a certificate and its key."""
+    import ssl  # slow to load, and few servers need it
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
