@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from benchmarks.housing import COLUMNS, HIGHEST, make_bundle
 from benchmarks.measure import Measured, run_measured
 from benchmarks.report import report, version_of
-from benchmarks.serving import COLUMNS, HIGHEST, make_bundle
 
 PEER = """
 import sys
