@@ -20,14 +20,15 @@ from penstock.flows.deploy_on_ray import replicas_of_version
 from penstock.registry.records import AutoScaling, ManualScaling, Requested
 from penstock.serving.catalog import FolderSource
 from penstock.serving.limits import Limits
-from penstock.serving.ray_replica import Core, ReplicaSettings
+from penstock.serving.ray_ingress import DirectServer
+from penstock.serving.ray_replica import ReplicaCore, ReplicaSettings
 from penstock.serving.tokens import grant_of_token
 
 TOKEN = "a-token-of-length"
 ROW = {"A": 1, "B": 2, "C": 3}
 
 
-async def ask(core: Core, path: str, body: bytes, *, token: str | None = TOKEN) -> tuple[int, Any]:
+async def ask(core: ReplicaCore, path: str, body: bytes, *, token: str | None = TOKEN) -> tuple[int, Any]:
     parts = [body[:5], body[5:]]
 
     async def receive() -> Mapping[str, Any]:
@@ -45,7 +46,7 @@ def test_a_core_on_an_event_loop_answers_as_a_server_does(tmp_path: Path) -> Non
     )
 
     async def main() -> None:
-        core = Core(settings, FolderSource(bundle, "linear"), asyncio.get_running_loop())
+        core = ReplicaCore(settings, FolderSource(bundle, "linear"), asyncio.get_running_loop())
         path = "/v1/models/linear:predict"
         body = json.dumps({"instances": [ROW]}).encode()
         answers = await asyncio.gather(*(ask(core, path, body) for _ in range(20)))
@@ -57,6 +58,50 @@ def test_a_core_on_an_event_loop_answers_as_a_server_does(tmp_path: Path) -> Non
         assert (await ask(core, "/v1/projects/local/models/linear:predict", body))[1] == {
             "predictions": [{"predictions": [321.0]}]
         }
+        status, text = await text_at(core, "/metrics")
+        assert (status, 'status="200"} 20' in text) == (200, True), text
+        status, text = await text_at(core, "/monitoring/drift/linear")
+        assert (status, "versions" in json.loads(text)) == (200, True)
+        core.close()
+
+    asyncio.run(main())
+
+
+async def text_at(core: ReplicaCore, path: str) -> tuple[int, str]:
+    async def receive() -> Mapping[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
+    status, answer, _ = await core.answer({"method": "GET", "path": path, "headers": headers}, receive)
+    return status, answer.decode()
+
+
+def test_granian_reads_what_comes_straight_to_a_replica_and_leaves_rays_paths_to_ray(tmp_path: Path) -> None:
+    bundle = linear_bundle(tmp_path / "bundle")
+    settings = ReplicaSettings(home="", project="local", model="linear", grants=(grant_of_token(TOKEN),))
+
+    async def rays(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": f"Ray has {scope['path']}".encode()})
+
+    async def main() -> None:
+        core = ReplicaCore(settings, FolderSource(bundle, "linear"), asyncio.get_running_loop())
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = DirectServer(core, rays, listener, asyncio.get_running_loop())
+        serving = asyncio.create_task(server.serve())
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers) as client:
+            ours = await client.post("/v1/models/linear:predict", json={"instances": [ROW]})
+            assert ours.json() == {"predictions": [[321.0]]}
+            probe = await client.get("/-/healthz", headers={"authorization": ""})
+            assert (probe.status_code, probe.text) == (200, "Ray has /-/healthz")
+            assert (await client.get("/metrics", headers={"authorization": ""})).status_code == 401
+            assert "penstock_requests_total" in (await client.get("/metrics")).text
+        server.should_exit = True
+        await asyncio.wait_for(serving, 20)
+        core.close()
 
     asyncio.run(main())
 
@@ -120,7 +165,11 @@ def test_a_cluster_serves_a_registered_model_and_follows_its_versions(cluster: s
         return answer.json() if answer.status_code == 200 else answer.status_code
 
     wait_for(predicted, {"predictions": [[321.0]]})
-    assert httpx.post(url, json={"instances": [ROW]}).status_code == 401
+    refused = httpx.post(url, json={"instances": [ROW]})
+    assert refused.status_code == 401
+    assert "uvicorn" not in refused.headers.get("server", "")
+    metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", headers={"authorization": f"Bearer {TOKEN}"}).text
+    assert 'penstock_requests_total{protocol="tensorflow_serving",model="linear",version="1",status="200"}' in metrics
     assert penstock("versions", "set-default", "v2", "--model", "linear", home=home).returncode == 0
     wait_for(predicted, {"predictions": [[322.0]]})
 

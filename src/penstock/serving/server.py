@@ -21,14 +21,13 @@ from penstock.errors import MissingExtraError, PenstockError, UsageError
 from penstock.serving.autoscaler import Autoscaler, Scale
 from penstock.serving.catalog import Catalog, CatalogSource
 from penstock.serving.control import Configure, Ready, Refresh, Told, UseCatalog, Want
-from penstock.serving.drift import DriftBook
 from penstock.serving.drift_alarm import DriftAlarm, DriftOptions
 from penstock.serving.exposure import check_tls, is_loopback, require_token
 from penstock.serving.limits import Limits
-from penstock.serving.metrics import Ledger
 from penstock.serving.pool import Worker, WorkerPool
 from penstock.serving.reports import Report
 from penstock.serving.sampling import SampleOptions
+from penstock.serving.statement import Statement
 from penstock.serving.tokens import Grant, TokenFile, grant_of_token
 
 __all__ = ["Server", "ServerOptions"]
@@ -94,8 +93,7 @@ class Server:
         self._listener = _bind(options.host, options.port)
         self._selector = selectors.DefaultSelector()
         self._autoscaler = Autoscaler(options.scale, now=monotonic())
-        self._ledger = Ledger()
-        self._drift = DriftBook(window_s=options.drift.window_s, threshold=options.drift.threshold)
+        self._statement = Statement(options.drift)
         self._alarm = DriftAlarm(options.drift.webhook) if options.drift.webhook else None
         self._next_drift_look = 0.0
         self._source: CatalogSource | None = None
@@ -208,40 +206,24 @@ class Server:
                 if self._catalog is not None:
                     worker.send(UseCatalog(self._catalog))
             case Report() as report:
-                self._ledger.add(report)
-                for cell in report.sketches:
-                    self._drift.add(cell, now=monotonic())
+                self._statement.add(report)
             case Want(topic="metrics"):
                 worker.send(Told("metrics", self._metrics().encode()))
             case Want(topic="drift"):
-                worker.send(Told("drift", msgspec.json.encode(self._drift.look(now=monotonic()))))
+                worker.send(Told("drift", msgspec.json.encode(self._statement.drift())))
 
     def _look_for_drift(self) -> None:
         """Tells the webhook, where there is one."""
         if self._alarm is not None and monotonic() >= self._next_drift_look:
             self._next_drift_look = monotonic() + _DRIFT_EVERY_S
-            self._alarm.look(self._drift.look(now=monotonic()))
+            self._alarm.look(self._statement.drift())
 
     def _metrics(self) -> str:
-        loads = self._pool.loads
-        self._ledger.workers_started = self._pool.started
-        self._ledger.workers_lost = self._pool.lost
-        drift = self._drift.look(now=monotonic())
-        return self._ledger.text(
-            {
-                "penstock_workers": ("Worker processes that serve.", len(loads)),
-                "penstock_in_flight_requests": ("Requests being answered.", sum(load.in_flight for load in loads)),
-                "penstock_worker_busy_ratio": (
-                    "Share of the time in which main loops worked, mean over the workers.",
-                    sum(load.busy for load in loads) / max(len(loads), 1),
-                ),
-                "penstock_loaded_versions": (
-                    "Versions in memory, of the worker with most of them.",
-                    max((load.loaded_versions for load in loads), default=0),
-                ),
-                "penstock_models": ("Models in the catalog.", len(self._catalog.models) if self._catalog else 0),
-            },
-            drift,
+        return self._statement.metrics(
+            loads=self._pool.loads,
+            models=len(self._catalog.models) if self._catalog else 0,
+            workers_started=self._pool.started,
+            workers_lost=self._pool.lost,
         )
 
     def _follow_catalog(self) -> None:
