@@ -108,6 +108,7 @@ def test_a_config_file_fills_in_what_flags_leave_out(shell: Shell, make_bundle: 
     config.write_text(
         f"deploymentUri: {make_bundle()}\ndescription: from the file\nruntimeVersion: 1.10\n"
         "manualScaling: {nodes: 2}\nlabels: {stage: test}\n"
+        "explanationConfig: {sampledShapleyAttribution: {numPaths: 50}}\n"
     )
     shell.ok("models create m")
     made = json.loads(shell.ok(f"versions create v1 --model m --config {config} --format json"))
@@ -115,6 +116,7 @@ def test_a_config_file_fills_in_what_flags_leave_out(shell: Shell, make_bundle: 
     assert made["runtimeVersion"] == "1.10"
     assert made["manualScaling"] == {"nodes": 2}
     assert made["labels"] == {"stage": "test"}
+    assert made["explanationConfig"] == {"sampledShapleyAttribution": {"numPaths": 50}}
     made = json.loads(
         shell.ok(f"versions create v2 --model m --config {config} --labels a=b --format json --description", "by flag")
     )
@@ -129,6 +131,9 @@ def test_a_config_file_fills_in_what_flags_leave_out(shell: Shell, make_bundle: 
         ("manualScaling: {nodes: many}", "Expected `int`"),
         ("manualScaling: {knots: 3}", "unknown field `knots`"),
         ("autoScaling: {minNodes: 1}\nmanualScaling: {nodes: 1}", "both autoScaling and manualScaling"),
+        ("explanationConfig: {sampledShapleyAttribution: {numPaths: 0}}", "Expected `int` >= 1"),
+        ("explanationConfig: {sampledShapleyAttribution: {}}", "missing required field `numPaths`"),
+        ("explanationConfig: {xraiAttribution: {numIntegralSteps: 9}}", "unknown field `xraiAttribution`"),
         ("- a", "holds no fields"),
         ("a: [", "cannot be read"),
         ("", "there is no bundle to register"),

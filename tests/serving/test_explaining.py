@@ -6,6 +6,9 @@ from tests.runtime.test_explanation import BACKGROUND, samples
 from tests.serving.servers import run_server
 
 from penstock.client.client import Client
+from penstock.registry.records import ExplanationConfig, Requested, SampledShapley
+from penstock.registry.registry import open_registry
+from penstock.settings import Settings
 
 ROW = {"A": 10, "B": 1, "C": -1}
 
@@ -27,12 +30,27 @@ def test_a_server_explains_in_ml_engines_shape_and_within_bounds(tmp_path: Path)
         for wrong, words in [
             ({"instances": [ROW], "parameters": {"num_paths": 0}}, "num_paths is 0"),
             ({"instances": [ROW] * 1000, "parameters": {"num_paths": 1000}}, "4,000,000 predictions"),
+            ({"instances": [ROW], "parameters": {"num_paths": 1001}}, "num_paths is 1001"),
+            ({"instances": [ROW], "parameters": {"num_paths": True}}, "num_paths is "),
+            ({"instances": [ROW], "parameters": {"num_paths": "8"}}, "num_paths is "),
+            ({"instances": [ROW], "parameters": {"num_paths": 10**30}}, ""),
+            ({"instances": [ROW], "parameters": [8]}, "expected an object"),
             ({"instances": [{"A": 1}]}, "no column 'B'"),
+            ({"instances": [{**ROW, "A": "x"}]}, "column 'A'"),
+            ({"instances": [None]}, ""),
+            ({"instances": "rows"}, "instances"),
+            ({"instances": []}, "instances"),
             ({}, "Missing 'instances' key"),
+            ([ROW], ""),
         ]:
             refused = server.client.post("/v1/projects/local/models/linear:explain", json=wrong)
-            assert refused.status_code == 400
-            assert words in refused.json()["error"]["message"]
+            assert refused.status_code == 400, (wrong, refused.text)
+            assert words in refused.json()["error"]["message"], (wrong, refused.text)
+        for raw in (b"", b"{", b'{"instances": [{"A": NaN}]}', b"\xff\xfe", b"[" * 100_000):
+            refused = server.client.post("/v1/projects/local/models/linear:explain", content=raw)
+            assert refused.status_code == 400, (raw[:20], refused.text)
+        assert server.client.get("/v1/projects/local/models/linear:explain").status_code == 405
+        assert server.client.post("/v1/models/linear/versions/9:explain", json=body).status_code == 404
 
         with Client(server.url) as client:
             (one,) = client.explain("linear", [ROW], paths=8)
@@ -48,3 +66,15 @@ def test_a_bundle_without_samples_says_so(tmp_path: Path) -> None:
         assert answer.status_code == 400
         assert "samples.jsonl" in answer.json()["error"]
         assert server.predict("linear", ROW).status_code == 200
+
+
+def test_a_version_names_the_paths_for_callers_who_do_not(tmp_path: Path, settings: Settings) -> None:
+    bundle = linear_bundle(tmp_path / "bundle", files=samples(BACKGROUND))
+    requested = Requested(explanation_config=ExplanationConfig(sampled_shapley_attribution=SampledShapley(3)))
+    with open_registry(settings) as registry:
+        registry.create_model("linear")
+        registry.create_version("linear", None, bundle, requested=requested)
+    with run_server(tmp_path) as server, Client(server.url) as client:
+        (found,) = client.explain("linear", [ROW])
+        assert [found] == client.explain("linear", [ROW], paths=3)
+        assert [found] != client.explain("linear", [ROW], paths=10)

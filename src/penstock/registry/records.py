@@ -3,24 +3,30 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from penstock.bundle.manifest import Label, Manifest
 
 __all__ = [
+    "MOST_PATHS",
     "AutoScaling",
+    "ExplanationConfig",
     "Lineage",
     "ManualScaling",
     "Model",
     "Requested",
+    "SampledShapley",
     "ScalingMetric",
     "UnfinishedVersion",
     "Version",
     "VersionState",
     "lineage_of",
 ]
+
+MOST_PATHS = 1_000
+"""Random orders of the columns that one explanation may try."""
 
 
 class VersionState(StrEnum):
@@ -75,8 +81,20 @@ class ManualScaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: int
 
 
+class SampledShapley(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """num_paths: random orders of the columns that are tried for each row, where a caller names no number."""
+
+    num_paths: Annotated[int, msgspec.Meta(ge=1, le=MOST_PATHS)]
+
+
+class ExplanationConfig(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """How a version's predictions are explained: the one of the API's ways that fits columns of a table."""
+
+    sampled_shapley_attribution: SampledShapley | None = None
+
+
 class Requested(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """How the creator of a version wanted it served, in the fields of the ML Engine API; kept, not acted upon."""
+    """How the creator of a version wanted it served, in the fields of the ML Engine API."""
 
     framework: str = ""
     runtime_version: str = ""
@@ -84,6 +102,13 @@ class Requested(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     machine_type: str = ""
     auto_scaling: AutoScaling | None = None
     manual_scaling: ManualScaling | None = None
+    explanation_config: ExplanationConfig | None = None
+
+    @property
+    def explanation_paths(self) -> int | None:
+        """Random orders of the columns an explanation tries, None for the server's own number."""
+        way = self.explanation_config.sampled_shapley_attribution if self.explanation_config else None
+        return way.num_paths if way else None
 
 
 @dataclass(frozen=True, kw_only=True)

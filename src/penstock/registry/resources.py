@@ -10,6 +10,7 @@ import msgspec
 
 from penstock.registry.records import (
     AutoScaling,
+    ExplanationConfig,
     Lineage,
     ManualScaling,
     Model,
@@ -39,6 +40,7 @@ class VersionResource(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     machine_type: str = ""
     auto_scaling: AutoScaling | None = None
     manual_scaling: ManualScaling | None = None
+    explanation_config: ExplanationConfig | None = None
     bundle_uri: str = ""
     bundle_digest: str = ""
     lineage: Lineage | None = None

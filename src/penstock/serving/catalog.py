@@ -13,12 +13,16 @@ __all__ = ["Catalog", "CatalogSource", "FolderSource", "ServedModel", "ServedVer
 
 
 class ServedVersion(msgspec.Struct, frozen=True, array_like=True):
-    """A version that can be asked. id: never given to another version, so what was loaded under it stays valid."""
+    """A version that can be asked. id: never given to another version, so what was loaded under it stays valid.
+
+    explanation_paths: random orders of the columns an explanation tries, unless asked for another number.
+    """
 
     id: int
     number: int
     name: str
     bundle_uri: str
+    explanation_paths: int | None = None
 
 
 class ServedModel(msgspec.Struct, frozen=True, array_like=True):

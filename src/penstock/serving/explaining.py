@@ -11,6 +11,7 @@ import orjson
 
 from penstock.data.columns import ColumnBatch
 from penstock.errors import PenstockError
+from penstock.registry.records import MOST_PATHS
 from penstock.runtime.values import shorten
 from penstock.serving.compression import unpacked_body
 from penstock.serving.exchange import Exchange
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Explaining"]
 
 _PATHS = 10
-_MOST_PATHS = 1_000
 _MOST_ROWS = 2_000_000
 _WAITING = 16
 _LOADED = 20
@@ -49,7 +49,7 @@ class Explaining:
         """
         request = read_object(unpacked_body(exchange, limit_bytes=lane.limits.body_bytes))
         check_signature_name(request)
-        paths = _paths(request.get("parameters"))
+        paths = _paths(request.get("parameters"), default=lane.version.explanation_paths or _PATHS)
         instances = list_under("instances", request, missing="Missing 'instances' key")
         lane.check_count(len(instances))
         batch = lane.model.decode(instances)
@@ -109,14 +109,14 @@ class Explaining:
         return explainer
 
 
-def _paths(parameters: object) -> int:
+def _paths(parameters: object, *, default: int) -> int:
     if parameters is None:
-        return _PATHS
+        return default
     if not isinstance(parameters, dict):
         raise Refusal(Code.INVALID_ARGUMENT, f"'parameters' is {shorten(parameters)}; expected an object")
-    paths = parameters.get("num_paths", _PATHS)
-    if type(paths) is not int or not 1 <= paths <= _MOST_PATHS:
-        raise Refusal(Code.INVALID_ARGUMENT, f"parameters.num_paths is {shorten(paths)}; expected 1 to {_MOST_PATHS:,}")
+    paths = parameters.get("num_paths", default)
+    if type(paths) is not int or not 1 <= paths <= MOST_PATHS:
+        raise Refusal(Code.INVALID_ARGUMENT, f"parameters.num_paths is {shorten(paths)}; expected 1 to {MOST_PATHS:,}")
     return paths
 
 

@@ -48,7 +48,9 @@ class RegistrySource:
 
     def _served(self, model: Model) -> ServedModel:
         versions = [
-            ServedVersion(version.id, version.number, version.name, version.bundle_uri)
+            ServedVersion(
+                version.id, version.number, version.name, version.bundle_uri, version.requested.explanation_paths
+            )
             for version in self._registry.list_versions(model.name).items
         ]
         try:
