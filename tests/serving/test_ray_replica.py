@@ -20,8 +20,8 @@ from penstock.flows.deploy_on_ray import replicas_of_version
 from penstock.registry.records import AutoScaling, ManualScaling, Requested
 from penstock.serving.catalog import FolderSource
 from penstock.serving.limits import Limits
+from penstock.serving.ray_core import ReplicaCore, ReplicaSettings
 from penstock.serving.ray_ingress import DirectServer
-from penstock.serving.ray_replica import ReplicaCore, ReplicaSettings
 from penstock.serving.tokens import grant_of_token
 
 TOKEN = "a-token-of-length"

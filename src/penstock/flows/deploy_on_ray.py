@@ -11,7 +11,7 @@ from penstock.jobs.ray_client import RayServe
 from penstock.registry.records import Requested
 from penstock.registry.registry import open_registry
 from penstock.serving.exposure import require_token
-from penstock.serving.ray_replica import ReplicaSettings
+from penstock.serving.ray_core import ReplicaSettings
 from penstock.serving.tokens import Grant
 from penstock.settings import Settings
 

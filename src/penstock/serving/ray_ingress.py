@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock.serving.exchange import Exchange
 from penstock.serving.gateway import Gateway
-from penstock.serving.ray_replica import ReplicaCore
+from penstock.serving.ray_core import ReplicaCore
 
 __all__ = ["DirectServer", "answer_direct_requests"]
 
