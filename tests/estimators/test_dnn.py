@@ -125,12 +125,14 @@ def test_a_training_killed_at_random_moments_ends_as_if_it_was_not(tmp_path: Pat
         "made.train(input_fn, max_steps=40_000)\n"
     )
     command = [sys.executable, str(script)]
+    began = time.monotonic()
     subprocess.run([*command, str(tmp_path / "whole")], check=True)
+    took = time.monotonic() - began
     draw, kills = random.Random(0), 0
     while True:
         process = subprocess.Popen([*command, str(tmp_path / "killed")], stderr=subprocess.DEVNULL)
         try:
-            process.wait(timeout=draw.uniform(2.0, 8.0))
+            process.wait(timeout=took * draw.uniform(0.4, 0.9))
             break
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)

@@ -5,7 +5,8 @@ histograms travel. See https://lightgbm.readthedocs.io/en/stable/Parallel-Learni
 """
 
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ from penstock.errors import PreconditionError
 from penstock.estimators.preparation import notice
 from penstock.estimators.ring import Ring
 
-__all__ = ["ring_parameters", "share_of"]
+__all__ = ["CONNECTION", "ring_parameters", "share_of", "wait_for_port"]
+
+CONNECTION = ("machines", "local_listen_port", "time_out")
+"""The parameters that make LightGBM connect; a booster made without them uses the connection there is. To connect
+anew costs a minute at worst, in which the system keeps the port from being bound again."""
+
+_PORT_PATIENCE_S = 90.0
 
 _TIMEOUT_MINUTES = 10
 """How long a process waits for the others to be there; a lost one is noticed at once, by its closed connection."""
@@ -44,6 +51,31 @@ def ring_parameters(ring: Ring, addresses: Sequence[str], *, threads: int) -> di
         # Two threads a core wait for each other by spinning: a tree took seconds instead of a millisecond.
         "num_threads": max(1, threads // sum(host == places[ring.rank][0] for host, _ in places)),
     }
+
+
+def wait_for_port(parameters: Mapping[str, Any]) -> None:
+    """Returns once LightGBM can listen where `parameters` say; a port that was in use is kept for a minute longer.
+
+    Raises PreconditionError where it is not free by then.
+    """
+    port = int(parameters["local_listen_port"])
+    began = time.monotonic()
+    is_told = False
+    while True:
+        with socket.socket() as trial:
+            try:
+                trial.bind(("", port))
+                return
+            except OSError as error:
+                waited = time.monotonic() - began
+                if waited > _PORT_PATIENCE_S:
+                    raise PreconditionError(
+                        f"port {port}, which TF_CONFIG names, is not free: {error.strerror}"
+                    ) from None
+        if waited > 1 and not is_told:
+            is_told = True
+            notice(f"waiting for port {port}, which was in use a moment ago")
+        time.sleep(0.2)
 
 
 def share_of(ring: Ring, index: NDArray[Any]) -> NDArray[Any]:

@@ -31,7 +31,7 @@ from penstock.estimators.row_split import split_rows
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.setup import Setup, check_same, load_setup, pick_samples, save_setup
 from penstock.estimators.tree_growth import Growing, Looks, tree_text
-from penstock.estimators.tree_ring import ring_parameters, share_of
+from penstock.estimators.tree_ring import CONNECTION, ring_parameters, share_of, wait_for_port
 from penstock.estimators.trees_body import TreesBody, tree_features, tree_matrix
 from penstock.features.column import FeatureColumn
 from penstock.settings import load_settings, load_task_variables
@@ -216,9 +216,16 @@ class TreesEstimator(Estimator):
                 visit(model, is_last)
             self._ring.wait_for_all()
 
-        self._grow(examples, kept, held_out, setup, checkpoint, looks, total or _OPEN_ENDED_TREES, every, show)
+        # Rows are binned before the processes are connected: while they are, each would bin them for all.
+        everything = None if held_out is None or self._ring.is_alone else self._all_rows(setup, examples)
+        booster = self._grow(
+            examples, kept, held_out, setup, checkpoint, looks, total or _OPEN_ENDED_TREES, every, show
+        )
         if held_out is not None:
-            self._grow_again(examples, setup, looks)
+            self._grow_again(everything or self._all_rows(setup, examples), setup, looks)
+        if not self._ring.is_alone:
+            booster.free_network()
+            self._ring.wait_for_all()
         if every:
             show(self.fitted_model(), True)
 
@@ -256,7 +263,8 @@ class TreesEstimator(Estimator):
         total: int,
         every: int,
         visit: Visit,
-    ) -> None:
+    ) -> Any:
+        """Returns LightGBM's booster, which holds the connection with the other processes."""
         from penstock.estimators.summaries import SummaryWriter
 
         parameters = self._parameters(setup)
@@ -291,18 +299,13 @@ class TreesEstimator(Estimator):
                 init_model=before,
                 callbacks=[after_tree],
             )
-            self._part(booster)
         self.keep(setup, booster, booster.current_iteration(), looks)
+        return booster
 
-    def _grow_again(self, examples: Examples, setup: Setup, looks: Looks) -> None:
-        """The number of trees that did best on held-out rows, grown anew on all rows."""
-        parameters = self._parameters(setup)
-        booster = lightgbm.train(
-            parameters,
-            self._own_rows(setup, examples, np.arange(examples.features.rows), parameters),
-            num_boost_round=looks.best_step,
-        )
-        self._part(booster)
+    def _grow_again(self, rows: Any, setup: Setup, looks: Looks) -> None:
+        """The number of trees that did best on held-out rows, grown anew on all rows, over the same connection."""
+        parameters = {key: value for key, value in self._parameters(setup).items() if key not in CONNECTION}
+        booster = lightgbm.train(parameters, rows, num_boost_round=looks.best_step)
         newest = self._checkpoints.latest(notice=notice)
         assert newest is not None
         best = tree_text(booster, looks.best_step)
@@ -329,14 +332,12 @@ class TreesEstimator(Estimator):
         # Now: later it would be binned together with the others, each knowing its own rows only.
         rows.construct()
         own = self._dataset(setup, examples, share_of(self._ring, index), parameters, reference=rows)
+        wait_for_port(parameters)
         self._ring.wait_for_all()  # whoever comes first would else wait for a connection no longer than LightGBM does
         return own
 
-    def _part(self, booster: Any) -> None:
-        """Ends the connection with the other processes: what is next connects anew."""
-        if not self._ring.is_alone:
-            booster.free_network()
-            self._ring.wait_for_all()
+    def _all_rows(self, setup: Setup, examples: Examples) -> Any:
+        return self._own_rows(setup, examples, np.arange(examples.features.rows), self._parameters(setup))
 
     def _dataset(
         self,
