@@ -14,7 +14,7 @@ import pytest
 import tritonclient.grpc as triton
 from tests.runtime.bundles import linear_bundle, mixed_bundle
 from tests.serving.servers import RunningServer, run_server, wait_until
-from tests.serving.test_metrics import metrics
+from tests.serving.test_metrics import metrics, parse
 from tests.serving.test_server import refused_start
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
@@ -145,6 +145,18 @@ def test_refusals_are_grpc_statuses(client: Any) -> None:
         client.infer("linear", linear_inputs(), outputs=[triton.InferRequestedOutput("y")])
 
 
+def test_bytes_that_are_no_message_and_names_of_any_length_are_refused_in_words(server: RunningServer) -> None:
+    endless = service_pb2.ModelInferRequest(model_name="é" * 20_000).SerializeToString()
+    with grpc.insecure_channel(address(server)) as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        for request, status, message in [
+            (b"\0", grpc.StatusCode.INVALID_ARGUMENT, "the 1 bytes of the request are no inference.ModelInferRequest"),
+            (endless, grpc.StatusCode.NOT_FOUND, "there is no model 'éé"),
+        ]:
+            call = infer.future(request)
+            assert (call.code(), call.details().startswith(message)) == (status, True), call.details()
+
+
 def test_calls_are_counted_with_the_others(server: RunningServer, client: Any) -> None:
     key = 'penstock_requests_total{protocol="open_inference_grpc",model="linear",version="2",status="200"}'
     before = metrics(server.url).get(key, 0.0)
@@ -163,7 +175,8 @@ def test_tokens_hold_over_grpc_and_workers_share_the_port(tmp_path: Path) -> Non
                 client.infer("linear", linear_inputs())
             assert caught.value.status() == "StatusCode.UNAUTHENTICATED"
         good = {"authorization": "Bearer open-sesame-42"}
-        wait_until(lambda: len(server.worker_pids) == 2)
+        # Both must have taken the port, not only been started.
+        wait_until(lambda: parse(server.client.get("/metrics", headers=good).text)["penstock_workers"] == 2)
         victim = server.worker_pids[0]
         os.kill(victim, signal.SIGKILL)
         # A connection that the kernel gave to the dying worker's socket is lost with it.

@@ -1,6 +1,5 @@
-"""Under constant load: versions change, bodies are garbage, hours pass; nothing fails that should not."""
+"""Under constant load: versions change, minutes pass; nothing fails that should not."""
 
-import json
 import random
 import threading
 import time
@@ -11,9 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from tests.runtime.bundles import linear_bundle
 from tests.serving.servers import RunningServer, run_server
 
@@ -21,14 +17,6 @@ from penstock.registry.registry import open_registry
 from penstock.settings import Settings
 
 ROW = {"A": 1, "B": 2, "C": 3}
-PATHS = (
-    "/v1/models/linear:predict",
-    "/v1/models/linear:regress",
-    "/v1/models/linear:explain",
-    "/v1/projects/local/models/linear:predict",
-    "/v2/models/linear/infer",
-    "/invocations",
-)
 
 
 class Callers:
@@ -148,37 +136,3 @@ def test_memory_stays_flat(tmp_path: Path, seconds: int) -> None:
 def resident_mb(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=10), inner, max_size=5),
-    max_leaves=20,
-)
-SHAPED = st.fixed_dictionaries(
-    {},
-    optional=dict.fromkeys(
-        ("instances", "inputs", "examples", "context", "signature_name", "parameters", "outputs", "id"), JSON
-    )
-    | {"dataframe_split": JSON, "dataframe_records": JSON},
-)
-NEAR = st.fixed_dictionaries(
-    {"instances": st.lists(st.fixed_dictionaries({"A": JSON, "B": JSON, "C": JSON}), max_size=3)}
-)
-BODIES = (SHAPED | NEAR | JSON).map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200)
-
-
-@pytest.fixture(scope="module")
-def linear_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    folder = tmp_path_factory.mktemp("fuzz")
-    bundle = linear_bundle(folder / "bundle", files={"samples.jsonl": json.dumps(ROW).encode()})
-    with run_server(folder, "--model-dir", bundle, "--model-name", "linear", "--access-log-rate", "0") as server:
-        yield server
-
-
-@pytest.mark.parametrize("path", PATHS)
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(body=BODIES, kind=st.sampled_from(["application/json", "text/csv", "application/octet-stream"]))
-def test_no_body_makes_a_server_fail(linear_server: RunningServer, path: str, body: bytes, kind: str) -> None:
-    answer = linear_server.client.post(path, content=body, headers={"content-type": kind})
-    assert answer.status_code < 500, answer.text

@@ -3,6 +3,7 @@
 Calls arrive on threads of grpcio's; each waits for the main loop, where its instances are run with everyone's.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,10 @@ from typing import Any, NoReturn
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from penstock.errors import InstanceError
+from penstock.errors import InstanceError, PenstockError
 from penstock.serving.answers import Answers
 from penstock.serving.exchange import Exchange, Headers
 from penstock.serving.grpc_messages import message
@@ -37,6 +39,10 @@ from penstock.version import __version__
 __all__ = ["GrpcServer"]
 
 _MOST_THREADS = 16
+_LONGEST_DETAILS = 600
+"""Characters. They travel in headers, percent-encoded, and clients take no more than 8 KiB of these."""
+
+_log = logging.getLogger(__name__)
 _STATUSES = {
     Code.INVALID_ARGUMENT: grpc.StatusCode.INVALID_ARGUMENT,
     Code.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
@@ -127,9 +133,7 @@ class GrpcServer:
         self._server = grpc.server(ThreadPoolExecutor(threads, thread_name_prefix="grpc"), options=options)
         methods = {
             name: grpc.unary_unary_rpc_method_handler(
-                partial(self._guarded, do),
-                request_deserializer=message(f"{name}Request").FromString,
-                response_serializer=_as_bytes,
+                partial(self._guarded, message(f"{name}Request"), do), response_serializer=_as_bytes
             )
             for name, do in {
                 "ServerLive": lambda *_: message("ServerLiveResponse")(live=True),
@@ -169,10 +173,13 @@ class GrpcServer:
         exchange.respond(refusal.code.http_status, b"")
         self._post(partial(self._answered, exchange))
 
-    def _guarded(self, do: Callable[[Any, Any], Any], request: Any, context: Any) -> Any:
+    def _guarded(self, kind: Any, do: Callable[[Any, Any], Any], request: bytes, context: Any) -> Any:
         try:
-            return do(request, context)
+            # Not left to grpcio, which calls bytes that are no message a failure of the server.
+            return do(_parsed(kind, request), context)
         except Exception as error:
+            if not isinstance(error, Refusal | PenstockError):
+                _log.exception("a gRPC call failed")
             _abort(context, refusal_of(error))
 
     def _model_ready(self, request: Any, context: Any) -> Any:
@@ -271,6 +278,16 @@ class GrpcServer:
         self._post(partial(self._answered, exchange))
 
 
+def _parsed(kind: Any, request: bytes) -> Any:
+    """The message in these bytes. Raises Refusal."""
+    try:
+        return kind.FromString(request)
+    except DecodeError:
+        raise Refusal(
+            Code.INVALID_ARGUMENT, f"the {len(request):,} bytes of the request are no {kind.DESCRIPTOR.full_name}"
+        ) from None
+
+
 def _inputs(request: Any) -> dict[str, list[Any] | NDArray[Any]]:
     """The values of every input by its name. Raises Refusal or InstanceError."""
     raw = request.raw_input_contents
@@ -324,7 +341,10 @@ def _path(name: str, version: str) -> str:
 
 
 def _abort(context: Any, refusal: Refusal) -> NoReturn:
-    context.abort(_STATUSES.get(refusal.code, grpc.StatusCode.INTERNAL), refusal.message)
+    details = refusal.message
+    if len(details) > _LONGEST_DETAILS:
+        details = f"{details[:_LONGEST_DETAILS]}…"
+    context.abort(_STATUSES.get(refusal.code, grpc.StatusCode.INTERNAL), details)
     raise AssertionError("abort raises")
 
 

@@ -52,6 +52,8 @@ _INPUT_DATATYPES = {
     DataType.TIMESTAMP: "BYTES",
     DataType.IMAGE: "UINT8",
 }
+_MOST_SIZES = 32
+_MOST_VALUES = 2**40
 _LENGTH = struct.Struct("<I")
 
 
@@ -74,6 +76,9 @@ def sizes_of_shape(name: str, shape: object) -> tuple[int, ...]:
     """The sizes of an input: `(rows,)` also for `[rows, 1]`, and a tensor's after its rows. Raises InstanceError."""
     if isinstance(shape, list) and shape and all(type(size) is int and size >= 0 for size in shape):
         sizes = tuple(map(int, shape))
+        # NumPy has a bound on both, and holds [0, 2**62] against it too.
+        if len(sizes) > _MOST_SIZES or prod(max(size, 1) for size in sizes) > _MOST_VALUES:
+            raise InstanceError(f"input {name!r} has the shape {shorten(shape)}, which no tensor can have", column=name)
         return sizes[:1] if sizes[1:] == (1,) else sizes
     raise InstanceError(f"input {name!r} has the shape {shorten(shape)}; expected [rows] or [rows, 1]", column=name)
 
