@@ -1,10 +1,15 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from penstock.jobs.jobs import Jobs
+from penstock.settings import load_settings
 
 TASK = """
 import json, os, sys
@@ -63,6 +68,26 @@ def test_without_stream_logs_it_says_how_to_go_on(project: Path) -> None:
     assert json.loads(as_json[0])["taskName"] == "service"
 
 
+def test_ctrl_c_ends_the_streaming_and_not_the_job(project: Path) -> None:
+    go = project / "go"
+    (project / "trainer" / "task.py").write_text(
+        f"import os, time\nprint('ready', flush=True)\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)\n"
+    )
+    command = [sys.executable, "-m", "penstock.cli.main", "jobs", "submit", "training", "one", *LAB, "--stream-logs"]
+    with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, text=True, process_group=0) as streaming:
+        assert streaming.stderr is not None
+        assert any(line.endswith("\tready\n") for line in streaming.stderr)
+        os.killpg(streaming.pid, signal.SIGINT)  # as the terminal sends it to all that runs in the foreground
+        assert "job one goes on" in streaming.stderr.read()
+        assert streaming.wait() == 130
+    described = json.loads(penstock("jobs", "describe", "one", "--format", "json", cwd=project).stdout)
+    assert described["state"] == "RUNNING"
+    go.touch()
+    followed = penstock("jobs", "stream-logs", "one", "--task-name", "worker-replica-0", cwd=project)
+    assert followed.returncode == 0
+    assert "no task 'worker-replica-0' of job one has said anything; service, master-replica-0 have" in followed.stderr
+
+
 def test_a_failed_job_fails_its_stream(project: Path) -> None:
     done = submit(project, "one", *LAB, "--stream-logs", "--format", "json", "--", "fail")
     assert done.returncode == 1
@@ -111,6 +136,8 @@ def test_flags_win_over_the_config(project: Path) -> None:
     ("words", "message"),
     [
         (["--module-name", "trainer.task", "--scale-tier", "BASIK"], "did you mean 'BASIC'"),
+        (["--module-name", "trainer.tasks"], "did you mean 'trainer.task'"),
+        (["--module-name", "trainer.task", "--cluster", "not an address"], "that of its job server"),
         (["--module-name", "trainer.task", "--config", "no.yaml"], "cannot be read"),
         (["--module-name", "other.task"], "no package folder"),
         (["--package-path", "trainer"], "expected dotted names"),
@@ -124,7 +151,8 @@ def test_misuse_is_one_paragraph(project: Path, words: list[str], message: str) 
     assert done.returncode in (1, 2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert penstock("jobs", "list", "--format", "json", cwd=project).stdout == "[]\n"
+    with Jobs(load_settings()) as jobs:
+        assert jobs.list() == []
 
 
 def test_unknown_jobs_are_named(project: Path) -> None:

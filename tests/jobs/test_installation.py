@@ -59,6 +59,9 @@ def test_a_wheel_whose_file_would_land_elsewhere_is_refused(tmp_path: Path) -> N
 def test_an_archive_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no package .*gone\.whl"):
         install([str(tmp_path / "gone.whl")], folder=tmp_path, home=tmp_path)
+    (tmp_path / "requirements.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(TrainingError, match=r"requirements\.txt is not text in UTF-8"):
+        install([str(tmp_path / "requirements.txt")], folder=tmp_path, home=tmp_path)
     (tmp_path / "broken-1.0-py3-none-any.whl").write_text("not a zip")
     with pytest.raises(TrainingError, match="broken"):
         install([str(tmp_path / "broken-1.0-py3-none-any.whl")], folder=tmp_path, home=tmp_path)

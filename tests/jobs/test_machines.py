@@ -46,6 +46,14 @@ def test_replicas_that_share_the_cores_are_announced() -> None:
     assert check_here(replicas_of(TrainingInput(), BUILT_IN), cores=1, gpus=0) is None
 
 
+def test_more_replicas_than_a_machine_can_run_are_refused() -> None:
+    asked = TrainingInput(
+        scale_tier="CUSTOM", master_type="standard", worker_type="standard", worker_count=500, python_module="a.b"
+    )
+    with pytest.raises(PreconditionError, match=r"501 replicas \(1 master, 500 worker\) and one machine runs 200"):
+        check_here(replicas_of(asked, BUILT_IN), cores=2, gpus=0)
+
+
 def test_accelerators_of_a_replicas_config_are_counted() -> None:
     config = ReplicaConfig(accelerator_config=AcceleratorConfig(count=2, type="NVIDIA_TESLA_V100"))
     training = TrainingInput(scale_tier="CUSTOM", master_type="n1-standard-8", master_config=config)

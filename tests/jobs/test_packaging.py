@@ -80,6 +80,9 @@ def test_a_setup_py_says_what_belongs_to_the_package_and_nothing_is_written_besi
     (project / "setup.py").write_text("from setuptools import setup\nsetup(name='x', version='1', packages=[])\n")
     with pytest.raises(TrainingError, match="leaves package 'trainer' out"):
         build_package(project / "trainer", target=tmp_path, home=tmp_path / "home")
+    (project / "setup.py").write_text("raise SystemExit(5)\n")
+    with pytest.raises(TrainingError, match=r"the build ended with status 5$"):
+        build_package(project / "trainer", target=tmp_path, home=tmp_path / "home")
     (project / "setup.py").write_text("raise SystemExit('this setup.py is broken')\n")
     with pytest.raises(TrainingError, match=r"this setup\.py is broken"):
         build_package(project / "trainer", target=tmp_path, home=tmp_path / "home")
@@ -92,6 +95,9 @@ def test_a_pyproject_that_only_holds_settings_of_tools_builds_nothing(project: P
     (project / "pyproject.toml").write_text("[tool")
     with pytest.raises(UsageError, match="is not TOML"):
         build_package(project / "trainer", target=tmp_path, home=tmp_path / "home")
+    (project / "pyproject.toml").write_text("[build-system]\nrequires = 'setuptools'\n")
+    with pytest.raises(UsageError, match=r"build-system\.requires is 'setuptools'; expected a list"):
+        build_package(project / "trainer", target=tmp_path, home=tmp_path / "home")
 
 
 def test_a_package_that_cannot_be_is_named(project: Path) -> None:
@@ -99,6 +105,15 @@ def test_a_package_that_cannot_be_is_named(project: Path) -> None:
         package_folder("other.task", None)
     with pytest.raises(UsageError, match="--package-path ends in 'trainer'"):
         package_folder("other.task", str(project / "trainer"))
+    with pytest.raises(
+        NotFoundError, match=r"no module 'trainer\.tusk'; it has trainer\.task; did you mean 'trainer\.task'"
+    ):
+        package_folder("trainer.tusk", str(project / "trainer"))
+    for unfit in ("trainer", "trainer.parts"):
+        with pytest.raises(NotFoundError, match=f"{unfit}' is a package without a __main__"):
+            package_folder(unfit, str(project / "trainer"))
+    (project / "setup.py").write_text("# a build may make the module\n")
+    assert package_folder("trainer.tusk", str(project / "trainer")) == project / "trainer"
     (project / "trainer" / "__init__.py").unlink()
     with pytest.raises(NotFoundError, match="no __init__"):
         package_folder("trainer.task", str(project / "trainer"))

@@ -10,7 +10,7 @@ from penstock.jobs.ray_client import RayJobs
 def test_a_bare_address_is_http() -> None:
     assert check_address("10.0.0.1:8265") == "http://10.0.0.1:8265"
     assert check_address("https://ray.example/") == "https://ray.example"
-    for wrong in ("ray://10.0.0.1:10001", "file:///etc/passwd", "http://"):
+    for wrong in ("ray://10.0.0.1:10001", "file:///etc/passwd", "http://", "not an address", "a:b", "[::1"):
         with pytest.raises(UsageError, match="job server"):
             check_address(wrong)
 

@@ -61,6 +61,10 @@ def test_what_is_wrong_in_a_config_is_named(content: object, message: str) -> No
         ({"worker_count": 2}, "workerCount goes with scaleTier CUSTOM only"),
         ({"scale_tier": "CUSTOM"}, "needs masterType"),
         ({"scale_tier": "CUSTOM", "master_type": "standard", "worker_count": 1}, "workerType must name"),
+        (
+            {"scale_tier": "CUSTOM", "master_type": "standard", "worker_count": 10**12},
+            "workerCount is 1000000000000; expected 0 to 10,000",
+        ),
         ({"scheduling": {"maxRunningTime": "2h"}}, "expected seconds such as 7200s"),
         ({"master_config": {"imageUri": "gcr.io/p/i"}}, "names a container"),
         ({"package_uris": ["a"] * 101}, "at most 100"),

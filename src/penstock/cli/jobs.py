@@ -10,9 +10,10 @@ from penstock.cli.main import LazyGroup
 from penstock.cli.output import echo_json, echo_note, echo_table, format_option, settings_of
 
 if TYPE_CHECKING:
+    from penstock.jobs.jobs import Jobs
     from penstock.jobs.logs import LogEntry
 
-__all__ = ["echo_log_entry", "jobs"]
+__all__ = ["echo_log", "jobs"]
 
 
 @click.group(
@@ -112,12 +113,37 @@ def stream_logs(
     from penstock.jobs.states import JobState
 
     with Jobs(settings_of(ctx)) as service:
-        for entry in service.follow(job, task_name=task_name, poll_s=polling_interval):
-            echo_log_entry(entry, output_format=output_format)
+        echo_log(service, job, task_name=task_name, poll_s=polling_interval, output_format=output_format)
         sys.exit(service.get(job).state is not JobState.SUCCEEDED)
 
 
-def echo_log_entry(entry: "LogEntry", *, output_format: str = "text", err: bool = False) -> None:
+def echo_log(
+    service: "Jobs",
+    job: str,
+    *,
+    task_name: str | None = None,
+    poll_s: float = 0.2,
+    output_format: str = "text",
+    err: bool = False,
+) -> None:
+    """Prints what a job says until it is over. Ctrl-C ends the looking and not the job: SystemExit 130."""
+    is_silent = True
+    try:
+        for entry in service.follow(job, task_name=task_name, poll_s=poll_s):
+            is_silent = False
+            _echo_entry(entry, output_format=output_format, err=err)
+    except KeyboardInterrupt:
+        echo_note(
+            f"\njob {job} goes on; follow it with: penstock jobs stream-logs {job}, or end it with: penstock jobs "
+            f"cancel {job}"
+        )
+        sys.exit(130)
+    if task_name and is_silent:
+        spoken = dict.fromkeys(entry.task_name for entry in service.log(job))
+        echo_note(f"note: no task {task_name!r} of job {job} has said anything; {', '.join(spoken)} have")
+
+
+def _echo_entry(entry: "LogEntry", *, output_format: str, err: bool) -> None:
     """One entry as gcloud prints it, or as one JSON object a line."""
     if output_format == "json":
         import msgspec

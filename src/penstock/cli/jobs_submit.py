@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock.cli.gcloud import LABELS, NAMES, ignored_option, project_flags
-from penstock.cli.jobs import echo_log_entry
+from penstock.cli.jobs import echo_log
 from penstock.cli.main import LazyGroup
 from penstock.cli.output import echo_json, echo_note, format_option, settings_of
 from penstock.errors import ConfigError, UsageError
@@ -139,8 +139,7 @@ def stream_job(job: str, ctx: click.Context, output_format: str) -> int:
     from penstock.jobs.states import JobState
 
     with Jobs(settings_of(ctx)) as service:
-        for entry in service.follow(job):
-            echo_log_entry(entry, err=True)
+        echo_log(service, job, err=True)
         record = service.get(job)
         if output_format == "json":
             echo_json(service.describe(record))

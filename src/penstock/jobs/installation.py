@@ -60,7 +60,7 @@ def install(packages: Sequence[str], *, folder: Path, home: Path) -> Runtime:
     required = [line for wheel in wheels for line in _requirements_of(wheel)]
     for file in local:
         if file.suffix == ".txt":
-            required += file.read_text(encoding="utf-8").splitlines()
+            required += _lines_of(file)
     required = [
         line for line in required if line.strip() and not line.lstrip().startswith("#") and not _is_penstock(line)
     ]
@@ -133,6 +133,13 @@ def _fetch(uri: str, folder: Path) -> Path:
     target = folder / hashlib.sha256(uri.encode()).hexdigest()[:12] / name
     blobs.copy_to_local(parent, name, target)
     return target
+
+
+def _lines_of(requirements: Path) -> list[str]:
+    try:
+        return requirements.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise errors.TrainingError(f"{requirements.name} is not text in UTF-8: {error}") from None
 
 
 def _wheel_of(archive: Path, home: Path) -> Path:

@@ -25,6 +25,9 @@ __all__ = [
     "replicas_of",
 ]
 
+_MOST_HERE = 200
+"""Replicas on one machine: PREMIUM_1 has 31; a count with a digit too many would bring the machine down."""
+
 Role = Literal["master", "worker", "ps", "evaluator"]
 
 
@@ -92,7 +95,7 @@ def load_machines(path: Path) -> dict[str, Machine]:
     machines = dict(BUILT_IN)
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return machines
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"machine types {str(path)!r} cannot be read: {error}") from None
@@ -150,7 +153,7 @@ def replicas_of(training: TrainingInput, machines: Mapping[str, Machine]) -> tup
 def check_here(replicas: Sequence[Replica], *, cores: int, gpus: int) -> str | None:
     """What to tell the user about running all of them on this machine; None when it is as large as asked.
 
-    Raises PreconditionError for a GPU or a TPU that is not there.
+    Raises PreconditionError for a GPU or a TPU that is not there, and for more replicas than one machine can run.
     """
     wanted = sum(replica.machine.gpus for replica in replicas)
     if wanted > gpus:
@@ -165,6 +168,11 @@ def check_here(replicas: Sequence[Replica], *, cores: int, gpus: int) -> str | N
         raise PreconditionError(
             "the job asks for a TPU and this machine has none; use a scale tier without one such as BASIC, or a "
             "cluster that has it: --cluster ADDRESS"
+        )
+    if len(replicas) > _MOST_HERE:
+        raise PreconditionError(
+            f"the job asks for {len(replicas):,} replicas ({_roles(replicas)}) and one machine runs {_MOST_HERE} at "
+            "most; lower workerCount and the other counts, or name a cluster: --cluster ADDRESS"
         )
     asked = sum(replica.machine.cpus for replica in replicas)
     if len(replicas) == 1 or asked <= cores:

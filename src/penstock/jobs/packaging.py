@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import AlreadyExistsError, NotFoundError, TrainingError, UsageError
+from penstock.errors import AlreadyExistsError, NotFoundError, TrainingError, UsageError, did_you_mean
 from penstock.store import blobs
 from penstock.store.staging import StagedFolder
 
@@ -59,6 +59,8 @@ def package_folder(module_name: str, package_path: str | None) -> Path:
         )
     if not (folder / "__init__.py").is_file():
         raise NotFoundError(f"{str(folder)!r} has no __init__.py, so it is not a package; add an empty one")
+    if _build_system(folder.parent) is None:  # a build may make modules
+        _check_module(module_name, folder)
     return folder
 
 
@@ -97,6 +99,25 @@ def stage_packages(files: Sequence[Path], base_uri: str) -> list[str]:
     return [blobs.join(target, file.name) for file in files]
 
 
+def _check_module(module_name: str, folder: Path) -> None:
+    """Raises NotFoundError for a module that the package's folder does not hold, or that cannot be run."""
+    place = folder.joinpath(*module_name.split(".")[1:])
+    if place.is_dir():
+        if not (place / "__main__.py").is_file():
+            raise NotFoundError(
+                f"{module_name!r} is a package without a __main__.py, so it cannot be run; name a module of it with "
+                f"--module-name, such as {module_name}.task"
+            )
+        return
+    if place.parent.is_dir() and any(file.name.startswith(f"{place.name}.") for file in place.parent.iterdir()):
+        return
+    there = sorted(f"{folder.name}.{file.stem}" for file in folder.glob("*.py") if file.stem != "__init__")
+    known = f"; it has {', '.join(there[:8])}" if there else ""
+    raise NotFoundError(
+        f"package {str(folder)!r} has no module {module_name!r}{known}{did_you_mean(module_name, there)}"
+    )
+
+
 def _build_system(project: Path) -> dict[str, Any] | None:
     """What builds the project in this folder; None where there is none."""
     file = project / "pyproject.toml"
@@ -106,10 +127,21 @@ def _build_system(project: Path) -> dict[str, Any] | None:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{file} is not TOML: {error}") from None
         if "build-system" in content:
-            return {**_LEGACY_BUILD, **content["build-system"]}
+            return _checked_build({**_LEGACY_BUILD, **content["build-system"]}, file)
         if "project" in content:
             return {**_LEGACY_BUILD, "build-backend": "setuptools.build_meta"}
     return _LEGACY_BUILD if (project / "setup.py").is_file() else None
+
+
+def _checked_build(build: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The section as PEP 517 and 518 want it. Raises UsageError."""
+    for name in ("requires", "backend-path"):
+        value = build.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise UsageError(f"{file}: build-system.{name} is {value!r}; expected a list of texts")
+    if not isinstance(build["build-backend"], str):
+        raise UsageError(f"{file}: build-system.build-backend is {build['build-backend']!r}; expected a text")
+    return build
 
 
 def _source_archive(project: Path, package: str, build: dict[str, Any], *, target: Path, home: Path) -> Path:
@@ -124,7 +156,10 @@ def _source_archive(project: Path, package: str, build: dict[str, Any], *, targe
         done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
-        raise TrainingError(f"{project} does not build as a source archive:\n{tail}")
+        raise TrainingError(
+            f"{project} does not build as a source archive: the build ended with status {done.returncode}"
+            f"{':' if tail else ''}\n{tail}".rstrip()
+        )
     archive = target / done.stdout.split()[-1]
     if not _holds(archive, package):
         raise TrainingError(

@@ -28,6 +28,7 @@ _JOB_ID = re.compile(r"[A-Za-z]\w{0,127}", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _DURATION = re.compile(r"\d+(\.\d{1,9})?s")
 _MAX_PACKAGES = 100
+_MAX_COUNT = 10_000
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -141,8 +142,8 @@ class TrainingInput(_Message, frozen=True, kw_only=True, omit_defaults=True):
             raise UsageError("scaleTier CUSTOM needs masterType, the machine of the master, such as standard")
         for role in ("worker", "parameter_server", "evaluator"):
             count = getattr(self, f"{role}_count")
-            if count < 0:
-                raise UsageError(f"{_camel(role)}Count is {count}; expected 0 or more")
+            if not 0 <= count <= _MAX_COUNT:
+                raise UsageError(f"{_camel(role)}Count is {count}; expected 0 to {_MAX_COUNT:,}")
             if count and not getattr(self, f"{role}_type"):
                 raise UsageError(f"{_camel(role)}Count is {count}, so {_camel(role)}Type must name their machine")
 
