@@ -104,26 +104,19 @@ def _pad_left(array: Array, length: int, character: str) -> Array:
 
 
 def _regex_match(array: Array, written: str) -> Array:
-    search = pattern(written).compiled.search
-    return map_numbers(lambda value: search(value) is not None, array)
+    return map_numbers(pattern(written).occurs_in, array)
 
 
 def _regex_extract(array: Array, written: str, group: int = 0) -> Array:
-    search = _with_group(written, group).compiled.search
-
-    def extract(value: str) -> str | None:
-        found = search(value)
-        return None if found is None else found[group] or ""
-
-    return map_texts(extract, array)
+    checked = _with_group(written, group)
+    return map_texts(lambda value: checked.extract(value, group), array)
 
 
 def _regex_replace(array: Array, written: str, replacement: str) -> Array:
     checked = pattern(written)
     if checked.matches_nothing:
         raise ExpressionError(f"regular expression {written!r} can match nothing, so there is nothing to replace")
-    compiled = checked.compiled
-    return map_texts(lambda value: compiled.sub(lambda _: replacement, value), array)
+    return map_texts(lambda value: checked.replace(value, replacement), array)
 
 
 def _with_group(written: str, group: int) -> Pattern:
