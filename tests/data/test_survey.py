@@ -1,11 +1,16 @@
 """What the sampled beginning of a file does not show: the pass over all rows finds it, and the column is read anew."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
+from penstock.data import survey
 from penstock.data.options import ReadOptions
 from penstock.data.schema import MISSING_STRING, DataType
 from penstock.data.table import Table, open_table
@@ -17,9 +22,12 @@ ROWS = 6_000
 Deep = Callable[..., Table]
 
 
-@pytest.fixture
-def deep(tmp_path: Path, settings: Settings) -> Deep:
-    """Opens a table of integers and words whose row 5,000 holds these cells instead."""
+@pytest.fixture(params=["in one query", "in parts"])
+def deep(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Deep:
+    """Opens a table of integers and words whose row 5,000 holds these cells instead; as a wide one would be, too."""
+    if request.param == "in parts":
+        monkeypatch.setattr(survey, "_MOST_AT_ONCE", 1)
+        monkeypatch.setattr(survey, "_COLUMNS_AT_ONCE", 1)
 
     def make(number: str = "5", word: str = "w", *, options: ReadOptions | None = None, usual: str = "{i}") -> Table:
         lines = [f"{usual.format(i=i)},w{i % 7}" for i in range(ROWS)]
@@ -135,3 +143,31 @@ def test_a_byte_that_is_not_utf8_far_down_is_found(tmp_path: Path, settings: Set
         found = [d for d in table.detections if d.what == "encoding"]
         assert [d.value for d in found] == ["cp1252"]
         assert "line 19002" in found[0].how
+
+
+def _write_lines(table: pa.Table, path: Path) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()), encoding="utf-8")
+
+
+_WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {
+    "csv": pyarrow.csv.write_csv,
+    "parquet": pyarrow.parquet.write_table,
+    "jsonl": _write_lines,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(_WRITERS))
+def test_a_table_of_many_columns_is_typed_column_by_column(kind: str, tmp_path: Path, settings: Settings) -> None:
+    columns = {f"n{i}": pa.array([row * i for row in range(20)]) for i in range(700)}
+    columns["n300"] = pa.array([1.5] * 20)
+    columns["n600"] = pa.array([f"2024-01-{row + 1:02}" for row in range(20)])
+    columns["n699"] = pa.array(["1"] * 19 + ["word"])
+    path = tmp_path / f"wide.{kind}"
+    _WRITERS[kind](pa.table(columns), path)
+    table = open_table(path, settings=settings)
+    assert len(table.schema) == 700
+    assert table.count() == 20
+    odd = {column.name: column.type for column in table.schema if column.type is not DataType.INTEGER}
+    assert odd == {"n300": DataType.FLOAT, "n600": table.schema["n600"].type, "n699": DataType.STRING}
+    assert table.schema["n600"].type is (DataType.STRING if kind == "parquet" else DataType.TIMESTAMP)
+    assert table.read(["n699"])["n699"].tolist() == ["1"] * 19 + ["word"]

@@ -17,6 +17,7 @@ _MANY_MISSING = 0.05
 _NEARLY_ALL = 0.995
 _MIN_ROWS_OF_AN_IDENTIFIER = 100
 _LARGE_SKEW = 3.0
+_COLUMNS_AT_ONCE = 128
 _FENCE = 1.5
 _ROBUST_Z = 3.5
 _MAD_OF_A_NORMAL = 0.6745
@@ -55,8 +56,15 @@ def outlier_findings(
         for i, column in enumerate(columns)
         if column.type in (DataType.INTEGER, DataType.FLOAT) and column.quartiles and column.distinct > 2
     ]
-    if not numbers or not sample.rows:
+    if not sample.rows:
         return []
+    parts = [numbers[start : start + _COLUMNS_AT_ONCE] for start in range(0, len(numbers), _COLUMNS_AT_ONCE)]
+    return [finding for part in parts for finding in _outliers(connection, part, sample)]
+
+
+def _outliers(
+    connection: duckdb.DuckDBPyConnection, numbers: Sequence[tuple[int, ColumnProfile]], sample: SampledRows
+) -> list[Finding]:
     deviations = connection.execute(
         f"SELECT {', '.join(f'mad(CASE WHEN isfinite(c{i}::DOUBLE) THEN c{i}::DOUBLE END)' for i, _ in numbers)} "
         f"FROM {SAMPLE}"

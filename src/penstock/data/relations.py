@@ -16,6 +16,7 @@ __all__ = ["relate"]
 MAX_COMPARED = 60
 MAX_CATEGORIES = 200
 _MIN_PAIRS = 10
+_COMPARED = "compared_columns"
 
 
 def relate(
@@ -30,10 +31,11 @@ def relate(
     duplicates = sample.rows - distinct_rows
     numbers = [i for i, column in enumerate(columns) if _is_number(column)][:MAX_COMPARED]
     categories = [i for i, column in enumerate(columns) if _is_category(column)][:MAX_COMPARED]
+    source = _narrow(connection, [*numbers, *categories]) if len(columns) > 2 * MAX_COMPARED else SAMPLE
     associations = [
-        *_pearson(connection, columns, numbers),
-        *_cramers_v(connection, columns, categories),
-        *_correlation_ratios(connection, columns, categories, numbers),
+        *_pearson(connection, columns, numbers, source),
+        *_cramers_v(connection, columns, categories, source),
+        *_correlation_ratios(connection, columns, categories, numbers, source),
     ]
     associations.sort(key=lambda found: (-abs(found.strength), found.first, found.second))
     findings = [
@@ -50,6 +52,15 @@ def relate(
         associations=tuple(associations),
         findings=tuple(findings),
     )
+
+
+def _narrow(connection: duckdb.DuckDBPyConnection, places: Sequence[int]) -> str:
+    """A copy of these columns alone: what a query costs DuckDB grows with the columns of the table it is about."""
+    if not places:
+        return SAMPLE
+    chosen = ", ".join(f"c{i}" for i in places)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {_COMPARED} AS SELECT {chosen} FROM {SAMPLE}")
+    return _COMPARED
 
 
 def number_sql(column: ColumnProfile, place: int) -> str:
@@ -73,14 +84,14 @@ def _is_category(column: ColumnProfile) -> bool:
 
 
 def _pearson(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[ColumnProfile], places: Sequence[int]
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[ColumnProfile], places: Sequence[int], source: str
 ) -> list[Association]:
     pairs = list(combinations(places, 2))
     if not pairs:
         return []
     numbers = ", ".join(f"{number_sql(columns[i], i)} AS x{i}" for i in places)
     wanted = ", ".join(f"corr(x{i}, x{j}), regr_count(x{i}, x{j})" for i, j in pairs)
-    answer = connection.execute(f"SELECT {wanted} FROM (SELECT {numbers} FROM {SAMPLE})").fetchone()
+    answer = connection.execute(f"SELECT {wanted} FROM (SELECT {numbers} FROM {source})").fetchone()
     assert answer is not None
     found = []
     for (i, j), strength, count in zip(pairs, answer[0::2], answer[1::2], strict=True):
@@ -90,13 +101,13 @@ def _pearson(
 
 
 def _cramers_v(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[ColumnProfile], places: Sequence[int]
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[ColumnProfile], places: Sequence[int], source: str
 ) -> list[Association]:
     """Bias-corrected, as in Bergsma, "A bias-correction for Cramér's V and Tschuprow's T", 2013."""
     found = []
     for i, j in combinations(places, 2):
         answer = connection.execute(
-            f"WITH cells AS (SELECT c{i} AS a, c{j} AS b, count(*) AS n FROM {SAMPLE} "
+            f"WITH cells AS (SELECT c{i} AS a, c{j} AS b, count(*) AS n FROM {source} "
             f"WHERE c{i} IS NOT NULL AND c{j} IS NOT NULL GROUP BY ALL), "
             "sums AS (SELECT n, sum(n) OVER (PARTITION BY a) AS row_sum, sum(n) OVER (PARTITION BY b) AS column_sum "
             "FROM cells) SELECT sum(n), sum(n * n / (row_sum * column_sum)), "
@@ -121,6 +132,7 @@ def _correlation_ratios(
     columns: Sequence[ColumnProfile],
     categories: Sequence[int],
     numbers: Sequence[int],
+    source: str,
 ) -> list[Association]:
     """The root of the share of a number's variance that lies between the categories, less what chance puts there.
 
@@ -137,7 +149,7 @@ def _correlation_ratios(
     found = []
     for i in categories:
         answer = connection.execute(
-            f"SELECT {wanted} FROM (SELECT g, {groups} FROM (SELECT c{i} AS g, {shifted} FROM {SAMPLE} "
+            f"SELECT {wanted} FROM (SELECT g, {groups} FROM (SELECT c{i} AS g, {shifted} FROM {source} "
             f"WHERE c{i} IS NOT NULL) GROUP BY g)"
         ).fetchone()
         assert answer is not None

@@ -29,6 +29,10 @@ __all__ = [
 
 _CONVERSION = re.compile(r'Error when converting column "c(\d+)"')
 _MAX_MISFITS = 1_000
+_MOST_AT_ONCE = 512
+_COLUMNS_AT_ONCE = 256
+_MOST_CONVERSIONS = 3
+_COPY = "penstock_rows"
 _FACTS = 8
 
 
@@ -108,21 +112,84 @@ def survey_rows(
     samples: distinct cells by column name that the plans were judged by. Raises MisfitError; DuckDB's own errors pass.
     """
     known = {name: list(texts) for name, texts in samples.items()}
+    if len(scan.plans) <= _MOST_AT_ONCE:
+        return _settled(connection, scan, range(len(scan.plans)), _Source(connection), known, reading)
+    source = _Source(connection, is_copied=not scan.parquet)
+    starts = range(0, len(scan.plans), _COLUMNS_AT_ONCE)
+    surveys: list[Survey] = []
+    for part, start in enumerate(starts):
+        places = range(start, min(start + _COLUMNS_AT_ONCE, len(scan.plans)))
+        report = None if reading.report is None else _report_of_part(reading.report, part, len(starts))
+        scan, survey = _settled(connection, scan, places, source, known, Pass(report=report))
+        surveys.append(survey)
+    source.close()
+    columns = tuple(column for survey in surveys for column in survey.columns)
+    return scan, Survey(rows=surveys[0].rows, columns=columns)
+
+
+def _report_of_part(report: Callable[[float | None], None], part: int, parts: int) -> Callable[[float | None], None]:
+    return lambda done: report((part + (done or 0.0)) / parts)
+
+
+class _Source:
+    """What the pass reads: the files, or, for many columns, a copy of their rows as they are read, made once.
+
+    DuckDB's time grows with the square of the columns in a query, so that a wide table is asked in parts.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, is_copied: bool = False) -> None:
+        self._connection = connection
+        self._is_copied = is_copied
+        self._types: list[str] = []
+        self._failures = 0
+
+    def sql(self, scan: Scan) -> str:
+        """May raise what reading raises."""
+        types = [plan.base_type for plan in scan.plans]
+        if not self._is_copied:
+            return scan.source_sql
+        if types != self._types:
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {_COPY} AS SELECT * FROM {scan.source_sql}")
+            self._types = types
+        return _COPY
+
+    def with_texts(self, scan: Scan, index: int) -> Scan:
+        """The scan after a cell of that column could not be converted; after several in a copy, all cells are texts."""
+        self._failures += 1
+        is_hopeless = self._is_copied and self._failures >= _MOST_CONVERSIONS
+        plans = (
+            replace(plan, base_type="VARCHAR") if is_hopeless or i == index else plan
+            for i, plan in enumerate(scan.plans)
+        )
+        return replace(scan, plans=tuple(plans))
+
+    def close(self) -> None:
+        self._connection.execute(f"DROP TABLE IF EXISTS {_COPY}")
+
+
+def _settled(
+    connection: duckdb.DuckDBPyConnection,
+    scan: Scan,
+    places: range,
+    source: _Source,
+    known: dict[str, list[str]],
+    reading: Pass,
+) -> tuple[Scan, Survey]:
+    """The scan with the types of these columns settled, and what was counted of them."""
     while True:
         try:
             more = Questions() if reading.asking is None else reading.asking.questions(connection, scan)
-            answer = run_with_progress(connection, _query(scan, more), report=reading.report)
+            answer = run_with_progress(connection, _query(scan, places, source.sql(scan), more), report=reading.report)
         except duckdb.ConversionException as error:
             found = _CONVERSION.search(str(error))
             if found is None:
                 raise
-            scan = _with_plan(scan, int(found[1]), base_type="VARCHAR")
+            scan = source.with_texts(scan, int(found[1]))
             continue
         assert answer is not None
-        facts = [_Facts(*answer[1 + i * _FACTS : 1 + (i + 1) * _FACTS]) for i in range(len(scan.plans))]
-        settled = [_settle(connection, scan, plan, fact, known) for plan, fact in zip(scan.plans, facts, strict=True)]
-        if all(plan is not None for plan in settled):
-            plans = tuple(plan for plan in settled if plan is not None)
+        facts = {place: _Facts(*answer[1 + i * _FACTS : 1 + (i + 1) * _FACTS]) for i, place in enumerate(places)}
+        settled = {place: _settle(connection, scan, scan.plans[place], fact, known) for place, fact in facts.items()}
+        if None not in settled.values():
             columns = tuple(
                 ColumnSurvey(
                     present=fact.present,
@@ -131,17 +198,17 @@ def survey_rows(
                     min=fact.min,
                     max=fact.max,
                 )
-                for fact in facts
+                for fact in facts.values()
             )
-            answers = tuple(answer[1 + len(scan.plans) * _FACTS :])
+            plans = tuple(settled.get(i) or plan for i, plan in enumerate(scan.plans))
+            answers = tuple(answer[1 + len(places) * _FACTS :])
             return replace(scan, plans=plans), Survey(rows=int(answer[0]), columns=columns, answers=answers)
-        scan = replace(
-            scan,
-            plans=tuple(
-                plan if done is not None else _judged_again(connection, scan, plan, fact, known)
-                for plan, done, fact in zip(scan.plans, settled, facts, strict=True)
-            ),
-        )
+        again = {
+            place: _judged_again(connection, scan, scan.plans[place], facts[place], known)
+            for place, done in settled.items()
+            if done is None
+        }
+        scan = replace(scan, plans=tuple(again.get(i, plan) for i, plan in enumerate(scan.plans)))
 
 
 @dataclass(frozen=True)
@@ -158,17 +225,15 @@ class _Facts:
     mark_bits: int | None
 
 
-def _query(scan: Scan, more: Questions) -> str:
-    """One pass. What is needed more than once is computed once, in a subquery: DuckDB does not share parts of CASE.
+def _query(scan: Scan, places: range, source: str, more: Questions) -> str:
+    """One pass over some columns. What is needed more than once is computed once, in a subquery, as DuckDB would not.
 
     Of a text column t is the text, m the null mark it is, k the cell without marks; c is the value of any column.
     """
-    texts = {i: plan for i, plan in enumerate(scan.plans) if plan.is_text}
-    others = {i: plan for i, plan in enumerate(scan.plans) if not plan.is_text}
+    texts = {i: scan.plans[i] for i in places if scan.plans[i].is_text}
+    others = {i: scan.plans[i] for i in places if not scan.plans[i].is_text}
     base = [f"{plan.trimmed} AS t{i}" for i, plan in texts.items()]
-    rows = (
-        f"SELECT {', '.join([*base, *(f'{plan.value} AS c{i}' for i, plan in others.items())])} FROM {scan.source_sql}"
-    )
+    rows = f"SELECT {', '.join([*base, *(f'{plan.value} AS c{i}' for i, plan in others.items())])} FROM {source}"
     for level in (
         [f"{_mark_place(plan, f't{i}')} AS m{i}" for i, plan in texts.items()],
         [f"CASE WHEN m{i} IS NULL THEN t{i} END AS k{i}" for i in texts],
@@ -178,8 +243,8 @@ def _query(scan: Scan, more: Questions) -> str:
         if level:
             rows = f"SELECT {', '.join(['*', *level])} FROM ({rows})"
     facts = ["count(*)"]
-    for i, plan in enumerate(scan.plans):
-        facts += _column_facts(plan, i, estimates=i not in more.places)
+    for i in places:
+        facts += _column_facts(scan.plans[i], i, estimates=i not in more.places)
     return f"SELECT {', '.join([*facts, *more.expressions])} FROM ({rows})"
 
 
@@ -306,9 +371,3 @@ def _texts(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
         f"SELECT t FROM ({query}) WHERE t IS NOT NULL GROUP BY t ORDER BY count(*) DESC, t LIMIT {_MAX_MISFITS}"
     ).fetchall()
     return [row[0] for row in rows]
-
-
-def _with_plan(scan: Scan, index: int, *, base_type: str) -> Scan:
-    plans = list(scan.plans)
-    plans[index] = replace(plans[index], base_type=base_type)
-    return replace(scan, plans=tuple(plans))
