@@ -3,6 +3,7 @@
 import hashlib
 import http
 import io
+import shlex
 import sys
 import time
 import zipfile
@@ -25,7 +26,7 @@ from penstock.jobs.training_input import seconds_of
 from penstock.store import blobs
 from penstock.version import __version__
 
-__all__ = ["RayRunner"]
+__all__ = ["RayRunner", "driver_command"]
 
 _POLL_S = 0.5
 _SECONDS_PER_LOG_MB = 2.0
@@ -103,7 +104,7 @@ class RayRunner:
         supervisor.enter(JobState.PREPARING, cluster_job=self._job)
         self._patiently(
             submission_id=self._job,
-            entrypoint=f"{self._python()} -m penstock.jobs.ray_driver",
+            entrypoint=driver_command(supervisor.record.cluster),
             working_dir=working_dir,
             # Not the user's environment: the cluster shows these to everybody.
             variables={MARKER_VARIABLE: supervisor.record.marker},
@@ -154,6 +155,7 @@ class RayRunner:
                     machine_type=one.machine_type,
                     cpus=one.machine.cpus,
                     gpus=one.machine.gpus,
+                    tpus=one.machine.tpus,
                 )
                 for one in self._replicas
             ],
@@ -173,11 +175,6 @@ class RayRunner:
             for inner, data in contents.items():
                 archive.writestr(zipfile.ZipInfo(inner, (1980, 1, 1, 0, 0, 0)), data)
         return buffer.getvalue()
-
-    def _python(self) -> str:
-        """The interpreter by its path on this machine, by its name on others."""
-        host = urlsplit(check_address(self._supervisor.record.cluster)).hostname
-        return sys.executable if host in ("127.0.0.1", "localhost", "::1") else "python"
 
     def _follow(self) -> RayJob:
         supervisor = self._supervisor
@@ -228,3 +225,15 @@ class RayRunner:
             self._failure = answer.failure
         if answer.message:
             supervisor.listen(answer.task_name, answer.message, severity=answer.severity, moment=answer.time)
+
+
+def driver_command(cluster: str) -> str:
+    """The shell command that runs a job's driver over there, with the interpreter that has Penstock.
+
+    Behind loopback is a cluster of this machine, or a tunnel's other end, where this process's interpreter is not.
+    """
+    driver = "-m penstock.jobs.ray_driver"
+    if urlsplit(check_address(cluster)).hostname not in ("127.0.0.1", "localhost", "::1"):
+        return f"python {driver}"
+    here = shlex.quote(sys.executable)
+    return f"if {here} -c 'import penstock' 2>/dev/null; then exec {here} {driver}; else exec python {driver}; fi"
