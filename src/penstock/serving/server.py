@@ -20,14 +20,13 @@ import msgspec
 from penstock.errors import MissingExtraError, PenstockError, UsageError
 from penstock.serving.autoscaler import Autoscaler, Scale
 from penstock.serving.catalog import Catalog, CatalogSource
-from penstock.serving.control import Configure, Ready, Refresh, Told, UseCatalog, Want
+from penstock.serving.control import Configure, Ready, Refresh, SampleOptions, Told, UseCatalog, Want
 from penstock.serving.cors import check_origins
 from penstock.serving.drift_alarm import DriftAlarm, DriftOptions
 from penstock.serving.exposure import check_tls, is_loopback, require_token
 from penstock.serving.limits import Limits
 from penstock.serving.pool import Worker, WorkerPool
 from penstock.serving.reports import Report
-from penstock.serving.sampling import SampleOptions
 from penstock.serving.statement import Statement
 from penstock.serving.tokens import Grant, TokenFile, grant_of_token
 
