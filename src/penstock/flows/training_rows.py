@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.data.databases import without_password
 from penstock.data.recipe.document import load_recipe
 from penstock.data.recipe.recipe import Recipe
 from penstock.data.recipe.steps.split import Split
@@ -58,7 +59,7 @@ def _with_rows(
                 raise ConfigError(f"no row is in the part {part!r} of the split; give it a larger share, or more rows")
         note(f"trained on the part {training!r} of the split, evaluated on {held_out!r}")
     elif experiment.data.evaluation is not None:
-        again = rows.note.steps.reading(_sources(experiment.data.evaluation), **recipe.read)
+        again = _with_passwords(rows.note.steps, recipe).reading(_sources(experiment.data.evaluation), **recipe.read)
         evaluation = _told(prepared(again), note).uri
     data = msgspec.structs.replace(experiment.data, source=source, evaluation=evaluation, recipe="", read={})
     return msgspec.structs.replace(experiment, data=data)
@@ -77,6 +78,13 @@ def _recipe(experiment: Experiment) -> Recipe:
 
 def _sources(source: str | list[str]) -> str | tuple[str, ...]:
     return source if isinstance(source, str) else tuple(source)
+
+
+def _with_passwords(noted: Recipe, recipe: Recipe) -> Recipe:
+    """What was noted of a recipe, with the passwords that it had."""
+    known: dict[str, str] = {}
+    recipe.placed(lambda name: known.setdefault(without_password(name), name))
+    return noted.placed(lambda name: known.get(name, name))
 
 
 def _told(rows: Prepared, note: Callable[[str], None]) -> Prepared:
