@@ -11,11 +11,7 @@ from penstock.serving.tokens import SCOPES, Scope, TokenFile
 __all__ = ["tokens"]
 
 _file_option = click.option(
-    "--tokens-file",
-    "--file",
-    "path",
-    type=click.Path(path_type=Path),
-    help="As penstock serve takes it; default tokens.json in PENSTOCK_HOME.",
+    "--file", "path", type=click.Path(path_type=Path), help="Token file; default tokens.json in PENSTOCK_HOME."
 )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -31,11 +32,12 @@ _NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH",
 
 
 class LocalRunner:
-    """The runner for this machine."""
+    """The runner for this machine, and for a tuning's driver here whose trials run on a cluster."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         become_subreaper()
         self._supervisor = supervisor
+        self._cluster = supervisor.record.cluster
         self._crew = Crew(supervisor.listen)
         training = supervisor.record.training
         self._replicas = replicas_of(training, load_machines(supervisor.settings.home / "machines.yaml"))
@@ -45,6 +47,8 @@ class LocalRunner:
         supervisor.units = sum(replica.machine.units for replica in self._replicas)
 
     def needs_slot(self) -> tuple[int, int] | None:
+        if self._cluster:
+            return None
         return sum(replica.machine.gpus for replica in self._replicas), gpus_here()
 
     def memory_bytes(self) -> int:
@@ -54,13 +58,18 @@ class LocalRunner:
         if not self._crew.stop(grace_s=grace_s):
             self._supervisor.say("Some processes of the job could not be ended.", severity="ERROR")
         self._crew.close()
+        if self._cluster:
+            from penstock.jobs.ray_trials import stop_trials
+
+            stop_trials(self._supervisor.folder, self._cluster, token=self._supervisor.settings.ray_token)
 
     def run(self, supervisor: Supervisor) -> None:
         supervisor.say("Job is preparing.")
-        notice = check_here(self._replicas, cores=cores_here(), gpus=gpus_here())
+        notice = None if self._cluster else check_here(self._replicas, cores=cores_here(), gpus=gpus_here())
         if notice:
             supervisor.say(notice)
-        runtime = self._install()
+        # The nodes of a cluster install for themselves what their trials need.
+        runtime = Runtime(sys.executable, []) if self._cluster else self._install()
         supervisor.enter(JobState.RUNNING)
         allowed = supervisor.record.training.scheduling.max_restarts
         for attempt in range(allowed + 1):
@@ -114,8 +123,10 @@ class LocalRunner:
                 ),
                 "PYTHONPATH": os.pathsep.join(runtime.paths),
                 "PENSTOCK_JOB_ATTEMPT": str(attempt),
+                **({"PENSTOCK_RAY_ADDRESS": self._cluster} if supervisor.handover.driver else {}),
             }
-            environment.update(_share(self._replicas, given))
+            if not self._cluster:
+                environment.update(_share(self._replicas, given))
             module = supervisor.handover.driver or training.python_module
             command = [runtime.python, "-P", "-m", module, *supervisor.handover.arguments]
             self._crew.start(Launch(replica.task_name, command, environment, supervisor.handover.folder))

@@ -22,10 +22,11 @@ RayStatus = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
 
 @dataclass(frozen=True)
 class RayJob:
-    """What the server says of a job. message: its own words."""
+    """What the server says of a job. message: its own words. exit_code: of its driver, None where that is not known."""
 
     status: RayStatus
     message: str
+    exit_code: int | None = None
 
     @property
     def is_over(self) -> bool:
@@ -63,7 +64,7 @@ class RayJobs:
 
     def get(self, submission_id: str) -> RayJob:
         found = json.loads(self._call("GET", f"/api/jobs/{submission_id}"))
-        return RayJob(found["status"], str(found.get("message") or ""))
+        return RayJob(found["status"], str(found.get("message") or ""), found.get("driver_exit_code"))
 
     def log(self, submission_id: str) -> str:
         """Everything that the job's driver has printed."""

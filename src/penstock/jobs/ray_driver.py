@@ -11,8 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +111,9 @@ def main() -> int:
                 return 0
             lost = [one for one in failed if one.status < 0]
             if not lost or attempt == plan.max_restarts:
-                raise TrainingError(" ".join(one.reason for one in failed) + "\n" + tails)
+                reasons = " ".join(one.reason for one in failed)
+                _tell(Answer(failure=f"{reasons}\n{tails}", exit_status=(lost or failed)[0].status))
+                return 1
             _note(
                 f"{lost[0].reason} Starting all replicas again from the last checkpoint "
                 f"({attempt + 1} of {plan.max_restarts}).",
@@ -125,21 +126,15 @@ def main() -> int:
 
 def _reserve(plan: Plan) -> Any:
     """The machines of all replicas; waits for the cluster's autoscaler where they are not there yet."""
-    group = placement_group([one.resources for one in plan.replicas], strategy="PACK")
+    bundles = [{"CPU": one.cpus, **({"GPU": one.gpus} if one.gpus else {})} for one in plan.replicas]
+    group = placement_group(bundles, strategy="PACK")
     ready = group.ready()
-    wanted: Counter[str] = Counter()
-    for one in plan.replicas:
-        wanted.update(one.resources)
-    _note(f"waiting for {_amounts(wanted)} on up to {len(plan.replicas)} machines")
+    cores, gpus = (sum(getattr(one, what) for one in plan.replicas) for what in ("cpus", "gpus"))
+    _note(f"waiting for {cores} cores and {gpus} GPUs on {len(plan.replicas)} machines")
     while not ray.wait([ready], timeout=_REMIND_S)[0]:
         there = ray.cluster_resources()
-        _note(f"still waiting; the cluster has {_amounts({name: there.get(name, 0) for name in wanted})} now")
+        _note(f"still waiting; the cluster has {there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs now")
     return group
-
-
-def _amounts(resources: Mapping[str, float]) -> str:
-    words = {"CPU": "cores", "GPU": "GPUs", "TPU": "TPU chips"}
-    return " and ".join(f"{amount:g} {words[name]}" for name, amount in resources.items())
 
 
 def _attempt(plan: Plan, group: Any, attempt: int) -> tuple[list[Exit], str]:
@@ -149,7 +144,6 @@ def _attempt(plan: Plan, group: Any, attempt: int) -> tuple[list[Exit], str]:
         .options(
             num_cpus=one.cpus,
             num_gpus=one.gpus,
-            resources={"TPU": one.tpus} if one.tpus else {},
             max_restarts=0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=number),
         )
@@ -185,6 +179,7 @@ def _request(
         coordinator=coordinator,
         training=msgspec.structs.replace(plan.training, args=plan.arguments),
         job_id=plan.job_id,
+        trial=None if plan.trial is None else plan.trial.number,
     )
     return ReplicaRequest(
         task_name=planned.task_name,
@@ -196,6 +191,7 @@ def _request(
         folder="",
         home="",
         grace_s=plan.grace_s,
+        trial=plan.trial,
     )
 
 
@@ -229,6 +225,8 @@ def _listen(plan: Plan, heard: "queue.Queue[tuple[str, Answer]]") -> tuple[list[
         if answer.message:
             tails.setdefault(name, []).append(answer.message)
             del tails[name][:-20]
+            _tell(answer)
+        if answer.reports and name == plan.replicas[0].task_name:
             _tell(answer)
         if answer.failure:
             raise TrainingError(answer.failure)

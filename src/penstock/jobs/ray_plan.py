@@ -4,7 +4,16 @@ import msgspec
 
 from penstock.jobs.training_input import TrainingInput
 
-__all__ = ["ANSWER_PREFIX", "EXPERIMENT_NAME", "PLAN_NAME", "Answer", "Plan", "PlannedReplica", "ReplicaRequest"]
+__all__ = [
+    "ANSWER_PREFIX",
+    "EXPERIMENT_NAME",
+    "PLAN_NAME",
+    "Answer",
+    "Plan",
+    "PlannedReplica",
+    "PlannedTrial",
+    "ReplicaRequest",
+]
 
 PLAN_NAME = "penstock-job.json"
 EXPERIMENT_NAME = "experiment.yaml"
@@ -22,21 +31,25 @@ class PlannedReplica(msgspec.Struct, frozen=True, kw_only=True):
     machine_type: str
     cpus: int
     gpus: int
-    tpus: int = 0
-
-    @property
-    def resources(self) -> dict[str, int]:
-        """What Ray is to set aside for it, in Ray's names."""
-        asked = {"CPU": self.cpus, "GPU": self.gpus, "TPU": self.tpus}
-        return {name: amount for name, amount in asked.items() if amount}
 
     @property
     def task_name(self) -> str:
         return f"{self.role}-replica-{self.index}"
 
 
+class PlannedTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trial of a tuning is told besides. number: as text. tag: of the metric. folders: of its summaries."""
+
+    number: str
+    tag: str
+    folders: list[str] = []
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The job. packages: archives beside the plan, and URIs that the nodes fetch themselves."""
+    """The job. packages: archives beside the plan, and URIs that the nodes fetch themselves.
+
+    trial: where the job is one trial of a tuning; its parameters are among the arguments.
+    """
 
     job_id: str
     training: TrainingInput
@@ -47,10 +60,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     max_restarts: int
     grace_s: float
     penstock_version: str
+    trial: PlannedTrial | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A log entry (task_name, message, severity, time), or news: the job runs, or why it failed."""
+    """A log entry (task_name, message, severity, time), or news: the job runs, what it measured, or why it failed.
+
+    reports: (step, value) of a trial's metric; values as text, for one that is not a number is none in JSON.
+    """
 
     task_name: str = ""
     message: str = ""
@@ -59,6 +76,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_running: bool = False
     failure: str = ""
     exit_status: int | None = None
+    reports: list[tuple[int, str]] = []
 
 
 class ReplicaRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,3 +91,4 @@ class ReplicaRequest(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     home: str
     grace_s: float
+    trial: PlannedTrial | None = None

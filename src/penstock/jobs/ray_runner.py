@@ -1,15 +1,8 @@
 """Runs a job on a Ray cluster: ships plan and packages to its job server, follows log and state, stops it there."""
 
-import hashlib
 import http
-import io
-import shlex
-import sys
 import time
-import zipfile
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,15 +11,15 @@ from penstock.jobs.logs import SERVICE_TASK
 from penstock.jobs.machines import load_machines, replicas_of
 from penstock.jobs.processes import MARKER_VARIABLE
 from penstock.jobs.ray_address import check_address
+from penstock.jobs.ray_archive import driver_command, planned_replicas, ship
 from penstock.jobs.ray_client import RayJob, RayJobs
-from penstock.jobs.ray_plan import ANSWER_PREFIX, EXPERIMENT_NAME, PLAN_NAME, Answer, Plan, PlannedReplica
+from penstock.jobs.ray_plan import ANSWER_PREFIX, EXPERIMENT_NAME, Answer, Plan
 from penstock.jobs.states import Ended, JobState
 from penstock.jobs.supervisor import Supervisor
 from penstock.jobs.training_input import seconds_of
-from penstock.store import blobs
 from penstock.version import __version__
 
-__all__ = ["RayRunner", "driver_command"]
+__all__ = ["RayRunner"]
 
 _POLL_S = 0.5
 _SECONDS_PER_LOG_MB = 2.0
@@ -36,7 +29,6 @@ _SILENCE_S = 60.0
 """How long the cluster may be out of reach before its job counts as lost."""
 
 _STOP_S = 30.0
-_LARGEST_BYTES = 100 * 1024 * 1024
 _LOG_POSITION = "ray-log-position"
 
 
@@ -96,10 +88,7 @@ class RayRunner:
 
     def _submit(self) -> None:
         supervisor = self._supervisor
-        archive = self._archive()
-        # The cluster keeps archives by name: the digest makes it this one's.
-        name = f"_ray_pkg_{hashlib.sha256(archive).hexdigest()[:32]}.zip"
-        working_dir = self._ray.upload(name, archive)
+        working_dir = ship(self._ray, self._plan(), experiment=supervisor.handover.experiment)
         self._job = f"penstock-{supervisor.record.project}-{supervisor.record.name}-{supervisor.record.marker[:8]}"
         supervisor.enter(JobState.PREPARING, cluster_job=self._job)
         self._patiently(
@@ -125,56 +114,20 @@ class RayRunner:
             self._supervisor.watch()
             time.sleep(_POLL_S)
 
-    def _archive(self) -> bytes:
-        """Plan and packages as a zip, the same bytes for the same job."""
+    def _plan(self) -> Plan:
         supervisor = self._supervisor
-        training = supervisor.handover.training
-        contents: dict[str, bytes] = {}
-        packages = []
-        for number, uri in enumerate(training.package_uris):
-            if not blobs.is_local(uri):
-                packages.append(uri)
-                continue
-            path = blobs.local_path(uri)
-            if not path.is_file():
-                raise TrainingError(f"there is no package {uri}")
-            inner = f"packages/{number}/{path.name}"
-            contents[inner] = path.read_bytes()
-            packages.append(inner)
-        experiment = supervisor.handover.experiment
-        if experiment:
-            contents[EXPERIMENT_NAME] = Path(experiment).read_bytes()
-        plan = Plan(
+        training, experiment = supervisor.handover.training, supervisor.handover.experiment
+        return Plan(
             job_id=supervisor.record.name,
             training=training,
             arguments=[EXPERIMENT_NAME if one == experiment else one for one in supervisor.handover.arguments],
-            replicas=[
-                PlannedReplica(
-                    role=one.role,
-                    index=one.index,
-                    machine_type=one.machine_type,
-                    cpus=one.machine.cpus,
-                    gpus=one.machine.gpus,
-                    tpus=one.machine.tpus,
-                )
-                for one in self._replicas
-            ],
-            packages=packages,
+            replicas=planned_replicas(self._replicas),
+            packages=training.package_uris,
             marker=supervisor.record.marker,
             max_restarts=training.scheduling.max_restarts,
             grace_s=float(supervisor.settings.job_grace_s),
             penstock_version=__version__,
         )
-        contents[PLAN_NAME] = msgspec.json.encode(plan)
-        if sum(map(len, contents.values())) > _LARGEST_BYTES:
-            raise TrainingError(
-                "the packages hold more than the 100 MB that Ray ships; name a --staging-bucket instead"
-            )
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for inner, data in contents.items():
-                archive.writestr(zipfile.ZipInfo(inner, (1980, 1, 1, 0, 0, 0)), data)
-        return buffer.getvalue()
 
     def _follow(self) -> RayJob:
         supervisor = self._supervisor
@@ -225,15 +178,3 @@ class RayRunner:
             self._failure = answer.failure
         if answer.message:
             supervisor.listen(answer.task_name, answer.message, severity=answer.severity, moment=answer.time)
-
-
-def driver_command(cluster: str) -> str:
-    """The shell command that runs a job's driver over there, with the interpreter that has Penstock.
-
-    Behind loopback is a cluster of this machine, or a tunnel's other end, where this process's interpreter is not.
-    """
-    driver = "-m penstock.jobs.ray_driver"
-    if urlsplit(check_address(cluster)).hostname not in ("127.0.0.1", "localhost", "::1"):
-        return f"python {driver}"
-    here = shlex.quote(sys.executable)
-    return f"if {here} -c 'import penstock' 2>/dev/null; then exec {here} {driver}; else exec python {driver}; fi"

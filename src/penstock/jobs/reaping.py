@@ -1,9 +1,12 @@
 """Ends jobs whose supervisors are gone: first what they left running, then their records."""
 
+from pathlib import Path
+
 from penstock.jobs.ledger import JobLedger, supervisor_fate
 from penstock.jobs.processes import end_all, marked
 from penstock.jobs.record import JobRecord
 from penstock.jobs.states import JobState
+from penstock.settings import load_settings
 from penstock.store.owner import fate_of
 
 __all__ = ["orphaned", "reap"]
@@ -32,6 +35,10 @@ def _end(ledger: JobLedger, record: JobRecord) -> bool:
     here = fate_of(record.owner) != "unknown"
     if here:
         end_all(lambda: marked(record.marker), grace_s=0)
+        if record.cluster:
+            from penstock.jobs.ray_trials import stop_trials
+
+            stop_trials(Path(record.folder), record.cluster, token=load_settings().ray_token)
     where = "" if here else " on another machine"
     if record.state is JobState.CANCELLING:
         state, reason = JobState.CANCELLED, f"Its supervisor{where} was gone; what was left of it has been ended."

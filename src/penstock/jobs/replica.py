@@ -21,6 +21,7 @@ from penstock.jobs.crew import Crew, Launch
 from penstock.jobs.installation import Runtime, install_plain_wheels, request_installation
 from penstock.jobs.local_runner import inherited_environment
 from penstock.jobs.logs import timestamp_of
+from penstock.jobs.metric_sources import TrialReports
 from penstock.jobs.processes import MARKER_VARIABLE, become_subreaper
 from penstock.jobs.ray_plan import Answer, ReplicaRequest
 from penstock.jobs.redaction import Redactor
@@ -76,17 +77,27 @@ def _run(crew: Crew, request: ReplicaRequest, environment: Mapping[str, str]) ->
         runtime = msgspec.json.decode((folder / "runtime.json").read_bytes(), type=Runtime)
     variables = {**inherited, **request.variables, "PYTHONPATH": os.pathsep.join(runtime.paths)}
     command = [runtime.python, "-P", "-m", request.module, *request.arguments]
-    status = _await(crew, Launch(request.task_name, command, variables, str(folder)))
+    reports = None
+    if request.trial is not None:
+        metric_file = folder / "hypertune" / "output.metrics"
+        metric_file.parent.mkdir(exist_ok=True)
+        variables |= {"CLOUD_ML_HP_METRIC_TAG": request.trial.tag, "CLOUD_ML_HP_METRIC_FILE": str(metric_file)}
+        reports = TrialReports(metric_file, [folder / one for one in request.trial.folders], request.trial.tag)
+    status = _await(crew, Launch(request.task_name, command, variables, str(folder)), reports)
     _say(Answer(task_name=request.task_name, exit_status=status))
 
 
-def _await(crew: Crew, launch: Launch) -> int:
+def _await(crew: Crew, launch: Launch, reports: TrialReports | None = None) -> int:
     crew.start(launch)
-    while launch.task_name not in crew.exits:
+    while True:
+        has_ended = launch.task_name in crew.exits  # before the last look, which then sees everything
+        if reports is not None and (new := reports.new()):
+            _say(Answer(task_name=launch.task_name, reports=[(step, repr(value)) for step, value in new]))
+        if has_ended:
+            return crew.exits[launch.task_name].status
         crew.wait(_LISTEN_S)
         if select.select([0], [], [], 0)[0] and not os.read(0, 1):
             raise _Stopped
-    return crew.exits[launch.task_name].status
 
 
 def _say(answer: Answer) -> None:

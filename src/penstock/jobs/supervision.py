@@ -4,6 +4,7 @@
 """
 
 import os
+import secrets
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,7 +43,8 @@ def main() -> None:
         _answer(Answer(error=type(error).__name__, message=str(error)))
         return
     _answer(Answer())
-    if not supervisor.record.cluster:
+    # A tuning's driver runs here, where the study is kept; it is the trials that run on a cluster.
+    if not supervisor.record.cluster or handover.driver:
         supervisor.run(LocalRunner(supervisor))
         return
     from penstock.jobs.ray_runner import RayRunner
@@ -69,7 +71,7 @@ def _take(handover: Handover, settings: Settings) -> Supervisor:
         training=stored,
         prediction=handover.prediction,
         folder=str(folder),
-        marker=os.urandom(16).hex(),
+        marker=secrets.token_hex(16),
         owner=owner,
         cluster=clean(handover.cluster),
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from penstock.errors import BundleError
 
@@ -34,8 +35,6 @@ class TimestampParser:
         self.formats = tuple(formats)
         self._zone: tzinfo = UTC
         if timezone != "UTC":
-            from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # few models need it, and every server starts
-
             try:
                 self._zone = ZoneInfo(timezone)
             except (ZoneInfoNotFoundError, ValueError) as error:

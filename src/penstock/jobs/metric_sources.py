@@ -1,4 +1,4 @@
-"""What a trainer reported: the file that `cloudml-hypertune` writes, and the summaries that TensorBoard reads."""
+"""What a trial's trainer reported: the file that `cloudml-hypertune` writes, and the summaries of TensorBoard."""
 
 import json
 import math
@@ -6,9 +6,38 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["EventFiles", "HypertuneFile"]
+from penstock.store import blobs
+
+__all__ = ["EventFiles", "HypertuneFile", "TrialReports", "summary_folders"]
 
 _FRAME = struct.Struct("<QI")
+
+
+class TrialReports:
+    """Everything that one trial reports, in one rising order of steps: the last report is what counts."""
+
+    def __init__(self, metric_file: Path, folders: Sequence[Path], tag: str) -> None:
+        self._sources = (HypertuneFile(metric_file, tag), EventFiles(folders, tag))
+        self._last_step = -1
+
+    def new(self) -> list[tuple[int, float]]:
+        """(step, value) of what came since the last call, each at a step above the last."""
+        found = []
+        for source in self._sources:
+            for step, value in source.new():
+                self._last_step = max(step, self._last_step + 1)
+                found.append((self._last_step, value))
+        return found
+
+
+def summary_folders(trial: str, *, job_dir: str, arguments: Sequence[str]) -> list[str]:
+    """Where a trial's summaries may be: its job dir, and the folder of its number in every folder that is named.
+
+    Trainers of the time wrote to `--output_dir` joined with the trial of TF_CONFIG. job_dir: of the whole job.
+    """
+    named = [job_dir, *(word.partition("=")[2] or word for word in arguments)]
+    local = [blobs.local_path(one) for one in named if one and not one.startswith("-") and blobs.is_local(one)]
+    return [str(folder / trial) for folder in local]
 
 
 class HypertuneFile:

@@ -1,0 +1,225 @@
+"""Trials as jobs of a Ray cluster, each with a machine of its own; what they report is read from their logs.
+
+The Ray job of each trial is written down beside the study. A process that goes on with the study finds it there, and
+follows what still runs, or has ended in between, instead of beginning it again.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from penstock.errors import ServiceError, TrainingError
+from penstock.jobs.logs import SERVICE_TASK
+from penstock.jobs.processes import MARKER_VARIABLE
+from penstock.jobs.ray_archive import driver_command, ship
+from penstock.jobs.ray_client import RayJob, RayJobs
+from penstock.jobs.ray_plan import ANSWER_PREFIX, Answer, Plan, PlannedTrial
+from penstock.jobs.trial_host import Sighting, TrialHost, TrialLaunch
+from penstock.store.blobs import replace_file
+
+__all__ = ["RayTrials", "stop_trials"]
+
+_POLL_S = 0.5
+_SILENCE_S = 60.0
+"""How long the cluster may be out of reach before the tuning gives up."""
+
+_NOTE_NAME = "ray-job"
+
+_Answer = TypeVar("_Answer")
+Listener = Callable[[int, str, str], None]
+"""Takes what a trial's trainer printed: number, message, severity."""
+
+
+@dataclass
+class _Trial:
+    """A trial that was begun. job: its name on the cluster. position: how much of its log has been read."""
+
+    job: str
+    note: Path
+    position: int = 0
+    waits: bool = True
+    reports: list[tuple[int, float]] = field(default_factory=list)
+    failure: str = ""
+    status: int | None = None
+    is_stopped: bool = False
+
+
+class RayTrials:
+    """plan: what is alike in all trials; tag: of their metric. folder: of the study, for what is written down.
+
+    experiment: a file that goes along, or "". listen: told what trainers print.
+    Its methods raise TrainingError once the cluster does not answer for a minute.
+    """
+
+    def __init__(
+        self, ray: RayJobs, address: str, plan: Plan, *, tag: str, folder: Path, experiment: str, listen: Listener
+    ) -> None:
+        self._ray = ray
+        self._address = address
+        self._plan = plan
+        self._tag = tag
+        self._folder = folder
+        self._experiment = experiment
+        self._listen = listen
+        self._trials: dict[int, _Trial] = {}
+        self._silent_since: float | None = None
+
+    def start(self, launch: TrialLaunch) -> None:
+        note = _note(self._folder, launch.number)
+        if note.exists():
+            job = note.read_text()
+            found = self._patiently(lambda: self._known(job))
+            if found is not None and found.status != "STOPPED":
+                self._trials[launch.number] = _Trial(job, note)
+                return
+        marker = secrets.token_hex(16)
+        job = f"penstock-{self._plan.job_id}-trial-{launch.number}-{marker[:8]}"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(note, job.encode())
+        trial = PlannedTrial(number=str(launch.number), tag=self._tag, folders=list(launch.folders))
+        plan = msgspec.structs.replace(
+            self._plan,
+            arguments=list(launch.arguments),
+            training=msgspec.structs.replace(self._plan.training, job_dir=launch.job_dir),
+            marker=marker,
+            trial=trial,
+        )
+
+        def submit() -> None:
+            if self._silent_since is not None and self._known(job) is not None:
+                return  # it arrived, and the answer did not
+            self._ray.submit(
+                submission_id=job,
+                entrypoint=driver_command(self._address),
+                working_dir=ship(self._ray, plan, experiment=self._experiment),
+                # Not the user's environment: the cluster shows these to everybody.
+                variables={MARKER_VARIABLE: marker},
+                metadata={"penstock_job": self._plan.job_id, "penstock_trial": str(launch.number)},
+            )
+
+        self._patiently(submit)
+        self._trials[launch.number] = _Trial(job, note)
+
+    def wait(self) -> None:
+        time.sleep(_POLL_S)
+
+    def look(self, number: int) -> Sighting:
+        trial = self._trials[number]
+        try:
+            job = self._known(trial.job)
+            if job is not None:
+                self._read_log(number, trial)
+        except ServiceError as error:
+            self._bear(error)
+            return Sighting()
+        self._silent_since = None
+        reports, trial.reports = trial.reports, []
+        if job is not None and not job.is_over:
+            return Sighting(reports=reports, waits=trial.waits)
+        del self._trials[number]
+        ending, is_lost = _end_of(job, trial)
+        if is_lost:
+            trial.note.unlink(missing_ok=True)
+        return Sighting(reports=reports, ending=ending, is_lost=is_lost)
+
+    def stop(self, number: int) -> None:
+        trial = self._trials[number]
+        trial.is_stopped = True
+        try:
+            self._ray.stop(trial.job)
+        except ServiceError as error:
+            self._bear(error)
+
+    def close(self) -> None:
+        for number, trial in self._trials.items():
+            try:
+                self._ray.stop(trial.job)
+            except ServiceError as error:
+                self._listen(number, f"The Ray job {trial.job} may go on: {error}", "WARNING")
+
+    def _known(self, job: str) -> RayJob | None:
+        """The job as the cluster knows it; None where it does not, having been started anew. Raises ServiceError."""
+        try:
+            return self._ray.get(job)
+        except ServiceError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    def _patiently(self, action: Callable[[], _Answer]) -> _Answer:
+        """Does it, again if need be: a cluster that has just started takes uploads before it takes jobs."""
+        while True:
+            try:
+                answer = action()
+            except ServiceError as error:
+                self._bear(error)
+            else:
+                self._silent_since = None
+                return answer
+            time.sleep(_POLL_S)
+
+    def _bear(self, error: ServiceError) -> None:
+        is_passing = error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        self._silent_since = self._silent_since or time.monotonic()
+        if not is_passing or time.monotonic() - self._silent_since > _SILENCE_S:
+            raise TrainingError(f"The tuning was lost with its cluster: {error}") from None
+
+    def _read_log(self, number: int, trial: _Trial) -> None:
+        """Takes what is new in the log of the trial's driver, whole lines only."""
+        new = self._ray.log(trial.job)[trial.position :]
+        new = new[: new.rfind("\n") + 1]
+        trial.position += len(new)
+        for line in new.splitlines():
+            if not line.startswith(ANSWER_PREFIX):
+                continue
+            answer = msgspec.json.decode(line.removeprefix(ANSWER_PREFIX), type=Answer)
+            if answer.is_running:
+                trial.waits = False
+            trial.reports += [(step, float(value)) for step, value in answer.reports]
+            if answer.failure:
+                trial.failure, trial.status = answer.failure, answer.exit_status
+            if answer.message and (answer.task_name != SERVICE_TASK or answer.severity != "INFO"):
+                self._listen(number, answer.message, answer.severity)
+
+
+def stop_trials(folder: Path, address: str, *, token: str | None) -> None:
+    """Ends what a tuning has left running on a cluster, as far as that can be reached. folder: of the study."""
+    ray = RayJobs(address, token=token)
+    for note in folder.glob(f"trials/*/{_NOTE_NAME}"):
+        try:
+            job = note.read_text()
+            if not ray.get(job).is_over:
+                ray.stop(job)
+        except ServiceError as error:
+            if error.status is None:
+                return  # nor will it answer for the others
+
+
+def _note(folder: Path, number: int) -> Path:
+    return folder / "trials" / str(number) / _NOTE_NAME
+
+
+def _end_of(job: RayJob | None, trial: _Trial) -> tuple[str, bool]:
+    """How a trial ended: the reason if not well, and whether it was killed."""
+    if job is None:
+        return "the cluster knows nothing of it any more", True
+    if job.status == "SUCCEEDED":
+        return "", False
+    if job.status == "STOPPED":
+        return "" if trial.is_stopped else "it was stopped on the cluster", False
+    first, _, tail = trial.failure.partition("\n")
+    words = " ".join([first, *tail.strip().splitlines()[-1:]]).strip()
+    if trial.status is not None:
+        return words, trial.status < 0
+    # Without a word of its driver: killed, or it could not even begin.
+    is_lost = not trial.failure and (job.exit_code is None or job.exit_code < 0)
+    return words or " ".join(job.message.split())[-500:], is_lost
+
+
+_: type[TrialHost] = RayTrials
