@@ -117,3 +117,36 @@ def test_wrong_arguments_are_told(houses: Pair, input_of: InputOf, tmp_path: Pat
         estimator.AutoRegressor(metric="auc", model_dir=tmp_path / "a").train(input_of(houses))
     with pytest.raises(PreconditionError, match="nothing is trained"):
         estimator.AutoRegressor(model_dir=tmp_path / "b").leaderboard()
+
+
+@pytest.mark.slow
+def test_intervals_cover_rows_of_other_folds(houses: Pair, input_of: InputOf, tmp_path: Path) -> None:
+    def made(name: str) -> Any:
+        return estimator.AutoRegressor(BUDGET_S, model_dir=tmp_path / name, intervals=0.8)
+
+    table, price = ({name: values[:300] for name, values in houses[0].items()}, houses[1][:300])
+    others = ({name: values[300:] for name, values in houses[0].items()}, houses[1][300:])
+    auto = made("model").train(lambda: (table, price), max_steps=1)
+    metrics = auto.evaluate(input_of(others))
+    assert 0.6 < metrics["interval/coverage"] < 1.0
+    assert metrics["interval/width"] < 2 * price.std()
+    first = next(made("model").predict(lambda: others[0]))
+    assert first["lower"] < first["predictions"] < first["upper"]
+    model = load_model(auto.export_saved_model(tmp_path / "export"))
+    served = model.predict(model.decode([{name: values[0] for name, values in others[0].items()}]))
+    assert served["lower"][0] == pytest.approx(first["lower"], rel=1e-4)
+
+
+def test_too_few_rows_for_intervals_are_told_before_the_search(tmp_path: Path) -> None:
+    few = ({"x": np.arange(10.0)}, np.arange(10.0))
+    with pytest.raises(TrainingError, match="on at least 19 rows, and the data has 10"):
+        estimator.AutoRegressor(intervals=0.95, model_dir=tmp_path / "few").train(lambda: few)
+
+
+def test_probabilities_are_calibrated_on_the_folds(species: Pair, tmp_path: Path) -> None:
+    auto = estimator.AutoClassifier(BUDGET_S, model_dir=tmp_path / "model", calibrate="temperature")
+    auto.train(lambda: species, max_steps=1)
+    calibrator = auto.fitted_model().adjustment.calibrator
+    assert calibrator is not None
+    assert calibrator.temperature != 1.0
+    auto.export_saved_model(tmp_path / "export")

@@ -18,7 +18,7 @@ from penstock.estimators.normalization import QuantileNormalizer
 from penstock.export.graph import GraphBuilder
 from penstock.export.model import EmittedOutput
 
-__all__ = ["Intervals", "fit_intervals"]
+__all__ = ["Intervals", "fit_intervals", "least_rows"]
 
 Floats = NDArray[np.float64]
 
@@ -74,10 +74,15 @@ def fit_intervals(coverage: float, predictions: NDArray[np.float32], labels: Flo
     return Intervals(coverage=coverage, half_widths=QuantileNormalizer(xs, ys))
 
 
+def least_rows(coverage: float) -> int:
+    """Rows that no training saw, of which intervals of that coverage can be told."""
+    return int(np.ceil(round(coverage / (1.0 - coverage), 9)))
+
+
 def _fit_output(coverage: float, predictions: Floats, labels: Floats) -> tuple[Floats, Floats]:
     """Predictions, ascending, and half the width of the interval there."""
     errors = np.abs(labels - predictions)
-    least = int(np.ceil(round(coverage / (1.0 - coverage), 9)))
+    least = least_rows(coverage)
     if len(errors) < least:
         raise TrainingError(
             f"intervals of {coverage:g} are measured on at least {least} rows that training does not see, and "

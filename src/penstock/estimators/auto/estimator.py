@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime
 
 from penstock.errors import ConfigError, PreconditionError, TrainingError
+from penstock.estimators.adjustment import AdjustmentOptions, save_adjustment
+from penstock.estimators.auto.adjusting import adjust, refuse_few_rows
 from penstock.estimators.auto.book import Book
 from penstock.estimators.auto.candidate import Candidate, FoldFit
 from penstock.estimators.auto.clock import Clock
@@ -21,6 +23,7 @@ from penstock.estimators.auto.portfolio import portfolio
 from penstock.estimators.auto.rows import SearchRows, deal_folds, fold_count, most_rows
 from penstock.estimators.auto.search import Chosen, Search
 from penstock.estimators.auto.view import make_view
+from penstock.estimators.calibration import Calibration
 from penstock.estimators.checkpoints import Checkpoint, CheckpointFolder
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.estimator import Estimator, InputFn, Visit
@@ -53,10 +56,15 @@ class _Auto(Estimator):
         metric: str | None,
         fit_head: FitHead,
         class_weight: Mapping[str, float] | str | None,
+        adjustments: AdjustmentOptions,
         params: Mapping[str, Any],
     ) -> None:
         super().__init__(
-            feature_columns=feature_columns, model_dir=model_dir, config=config, weight_column=weight_column
+            feature_columns=feature_columns,
+            model_dir=model_dir,
+            config=config,
+            weight_column=weight_column,
+            adjustments=adjustments,
         )
         if not time_budget_s > 0:
             raise ConfigError(f"time_budget_s is {time_budget_s}; expected seconds, such as 120")
@@ -71,6 +79,7 @@ class _Auto(Estimator):
             "weight_column": self._weight_column,
             "metric": metric,
             "class_weight": class_weight,
+            **adjustments.params,
             "seed": self._config.seed,
         }
         self._book = Book(self._folder)
@@ -152,6 +161,7 @@ class _Auto(Estimator):
         if setup is None:
             setup = self._fit_setup(examples)
         rows = self._rows(setup, examples)
+        refuse_few_rows(self._adjustments, rows)
         skewed = _has_skewed_labels(rows)
         tried = portfolio(setup.head, rows=setup.rows, is_skewed=skewed, folder=self._folder)
         with make_view(f"searching, {rows.fold_count} folds", clock, show=self._config.show_progress) as view:
@@ -257,6 +267,10 @@ class _Auto(Estimator):
             "budget_s": self._budget_s,
             "leaderboard": msgspec.to_builtins(search.leaderboard()),
         }
+        if self._adjustments.params:
+            adjustment = adjust(self._adjustments, rows, search, chosen, is_last=is_finished)
+            if adjustment is not None:
+                save_adjustment(self._folder, search.fit_count, adjustment)
         weights = np.array(list(chosen.weights.values()))
         self._checkpoints.save(Checkpoint(search.fit_count, {"weights": weights}, facts))
 
@@ -272,15 +286,15 @@ class _Auto(Estimator):
             )
         files = {"leaderboard.json": msgspec.json.format(msgspec.json.encode(facts["leaderboard"]), indent=1)}
         features, body = mix(members, setup.head, files=files)
-        return FittedModel(features, body, setup.head, checkpoint.step, self._folder)
+        return self.adjusted(FittedModel(features, body, setup.head, checkpoint.step, self._folder))
 
 
 class AutoRegressor(_Auto):
     """Predicts numbers with the best ensemble that a time budget allows.
 
     time_budget_s: seconds that `train` may take, with reading, and the export behind it. metric: "rmse" (None) or
-    "mae". What is tried: boosted trees and networks of several kinds, on the label and, where it is skewed, on its
-    logarithm.
+    "mae". intervals: the share of rows that `lower` and `upper` are to cover, measured on the folds. What is tried:
+    boosted trees and networks of several kinds, on the label and, where it is skewed, on its logarithm.
     """
 
     def __init__(
@@ -292,6 +306,7 @@ class AutoRegressor(_Auto):
         config: RunConfig | None = None,
         *,
         metric: str | None = None,
+        intervals: float | None = None,
     ) -> None:
         super().__init__(
             feature_columns=feature_columns,
@@ -302,6 +317,7 @@ class AutoRegressor(_Auto):
             metric=metric,
             fit_head=lambda labels, label: fit_regression_head(labels, label=label),
             class_weight=None,
+            adjustments=AdjustmentOptions(intervals=intervals),
             params={},
         )
 
@@ -309,8 +325,8 @@ class AutoRegressor(_Auto):
 class AutoClassifier(_Auto):
     """Predicts classes with the best ensemble that a time budget allows.
 
-    metric: "auc" (None), "log_loss" or "accuracy"; for more than two classes "log_loss" (None) or "accuracy". Other
-    arguments as in `AutoRegressor` and `DNNClassifier`.
+    metric: "auc" (None), "log_loss" or "accuracy"; for more than two classes "log_loss" (None) or "accuracy".
+    calibrate: of probabilities, on the folds. Other arguments as in `AutoRegressor` and `DNNClassifier`.
     """
 
     def __init__(
@@ -325,6 +341,7 @@ class AutoClassifier(_Auto):
         *,
         metric: str | None = None,
         class_weight: Mapping[str, float] | str | None = None,
+        calibrate: Calibration | None = None,
     ) -> None:
         super().__init__(
             feature_columns=feature_columns,
@@ -337,6 +354,7 @@ class AutoClassifier(_Auto):
                 labels, label=label, n_classes=n_classes, label_vocabulary=label_vocabulary
             ),
             class_weight=class_weight,
+            adjustments=AdjustmentOptions(calibrate=calibrate),
             params={
                 "n_classes": n_classes,
                 "label_vocabulary": None if label_vocabulary is None else list(label_vocabulary),

@@ -266,10 +266,11 @@ class Search:
         picked: Any = slice(None)
         if len(index) > _SELECTION_ROWS:
             picked = np.random.default_rng(self._rows.seed).choice(len(index), _SELECTION_ROWS, replace=False)
-        library = {name: self._scores_of(name, folds)[picked] for name in names}
+        library = {name: self.scores_of(name, folds)[picked] for name in names}
         return select(library, lambda scores: self._rows.loss(scores, index[picked]))
 
-    def _scores_of(self, name: str, folds: int) -> NDArray[np.float32]:
+    def scores_of(self, name: str, folds: int) -> NDArray[np.float32]:
+        """Of the rows of the first `folds` folds, each by the model that did not see it."""
         return np.concatenate([self._used[name][fold].scores for fold in range(folds)])
 
     def _loss_of(self, name: str) -> float:
@@ -278,4 +279,4 @@ class Search:
         if not folds:
             return math.inf
         index = np.concatenate([self._rows.held_out(fold) for fold in range(folds)])
-        return self._rows.loss(self._scores_of(name, folds), index)
+        return self._rows.loss(self.scores_of(name, folds), index)
