@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-SUPPORT = {"__init__", "__main__", "peers", "measure", "report", "housing", "load"}
+SUPPORT = {"__init__", "__main__", "peers", "measure", "report", "housing", "load", "parts"}
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ class Load:
 class Run:
     """requests_s: answered each second. requests_cpu_s: for each second of processor time that the server used.
 
-    p50_ms, p99_ms: of the latency. resident_mb: of all its processes.
+    p50_ms, p99_ms: of the latency. resident_mb: of all its processes. largest_mb: of the largest of them.
     """
 
     requests_s: float
@@ -80,6 +80,7 @@ class Run:
     p50_ms: float
     p99_ms: float
     resident_mb: float
+    largest_mb: float
 
 
 def ours(bundle: str) -> Contender:
@@ -121,7 +122,10 @@ def measure_running(
     output = wrk(url, contender.path, load, seconds=seconds)
     used = max(processor_seconds(pid) - used, 0.01)
     rate = answered_per_second(output)
-    return Run(rate, rate * seconds / used, percentile(output, "50"), percentile(output, "99"), resident_mb(pid))
+    sizes = resident_mb(pid)
+    return Run(
+        *(rate, rate * seconds / used, percentile(output, "50"), percentile(output, "99")), sum(sizes), max(sizes)
+    )
 
 
 @contextmanager
@@ -238,14 +242,15 @@ def processor_seconds(leader: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def resident_mb(leader: int) -> float:
-    """Of all its processes."""
+def resident_mb(leader: int) -> list[float]:
+    """Of each of its processes."""
     sizes = []
     for pid in processes(leader):
         status = Path(f"/proc/{pid}/status")
         if status.exists():
-            sizes += [int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS")]
-    return sum(sizes) / 1024
+            lines = status.read_text().splitlines()
+            sizes += [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")]
+    return sizes
 
 
 def free_port() -> int:

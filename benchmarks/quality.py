@@ -1,7 +1,8 @@
 """Error on rows not seen: every canned estimator as it comes, next to LightGBM's own defaults and scikit-learn's MLP.
 
+A part is a model on a table with a seed. What is measured is kept, and a run that ended early goes on; the report is of
+all parts that are there. `--tables`, `--models`, `--seeds`: measure only these. `--again`: also where they are kept.
 `--data FOLDER`: where the tables are (california_housing.csv, adult_train.csv, …); what is not there is left out.
-`--quick`: one seed in place of five. `--tables`, `--models`: only these.
 """
 
 import argparse
@@ -11,18 +12,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.parts import Parts
 from benchmarks.report import report, version_of
 
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "tabular"
 SEEDS = (0, 1, 2, 3, 4)
 FOLDS = 5
 ESTIMATORS = ("Linear", "DNN", "DNNLinearCombined", "BoostedTrees", "RealMLP", "TabM")
 PEERS = ("LightGBM", "scikit-learn MLP")
+SEEDLESS = ("LightGBM", "BoostedTrees")
 LEAKS = ("casual", "registered", "instant", "dteday")
 
 Frame = pd.DataFrame
@@ -44,89 +49,119 @@ class Problem:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--quick", action="store_true")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--tables", nargs="+", choices=[problem.name for problem in PROBLEMS])
-    parser.add_argument("--models", nargs="+", choices=[*ESTIMATORS, *PEERS], default=[*PEERS, *ESTIMATORS])
+    parser.add_argument("--models", nargs="+", choices=[*PEERS, *ESTIMATORS], default=[*PEERS, *ESTIMATORS])
+    parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=list(SEEDS))
+    parser.add_argument("--again", action="store_true")
     options = parser.parse_args(arguments)
-    seeds = SEEDS[:1] if options.quick else SEEDS
-    rows: list[list[object]] = []
-    verdicts: dict[str, list[str]] = {name: [] for name in ESTIMATORS}
-    for problem in PROBLEMS:
-        if options.tables and problem.name not in options.tables:
-            continue
-        try:
-            splits = list(problem.splits(options.data))
-        except FileNotFoundError as error:
-            print(f"{problem.name} is left out: {error}", file=sys.stderr, flush=True)
-            continue
-        rows += _measure(problem, splits, options.models, seeds, verdicts)
-        _report(rows, verdicts, seeds)
-
-
-def _measure(
-    problem: Problem, splits: list[Split], models: list[str], seeds: tuple[int, ...], verdicts: dict[str, list[str]]
-) -> list[list[object]]:
-    scores: dict[str, list[float]] = {}
-    seconds: dict[str, list[float]] = {}
-    for model in models:
-        run = PEER_RUNS.get(model) or (lambda p, t, e, s, name=model: penstock(name, p, t, e, s))
-        # Trees draw nothing where every row and feature is used: one seed says it all.
-        for seed in seeds[:1] if model in ("LightGBM", "BoostedTrees") else seeds:
-            for training, evaluation in splits:
-                started = time.perf_counter()
-                scores.setdefault(model, []).append(run(problem, training, evaluation, seed))
-                seconds.setdefault(model, []).append(time.perf_counter() - started)
-        print(f"{problem.name} {model}: {np.mean(scores[model]):.6g}", file=sys.stderr, flush=True)
-    table = []
-    sign = -1.0 if problem.is_classification else 1.0
-    for model in models:
-        mean = float(np.mean(scores[model]))
-        cells = []
-        for peer in PEERS:
-            if peer not in scores:
+    parts = Parts("quality", is_again=options.again)
+    problems = [one for one in PROBLEMS if options.tables is None or one.name in options.tables]
+    # Seeds in the outer loop: a run that is cut short leaves whole tables of fewer seeds.
+    for seed in options.seeds:
+        for problem in problems:
+            try:
+                splits = list(problem.splits(options.data))
+            except FileNotFoundError as error:
+                print(f"{problem.name} is left out: {error}", file=sys.stderr, flush=True)
                 continue
-            is_better = sign * mean <= sign * float(np.mean(scores[peer]))
-            cells.append("" if model == peer else ("better" if is_better else "worse"))
-            if model in verdicts and is_better:
-                verdicts[model].append(peer)
-        shown = f"{mean:.4f}" if abs(mean) < 10 else f"{mean:,.0f}"
-        spread = float(np.std(scores[model]))
-        table.append(
-            [
-                problem.name,
-                problem.metric,
-                model,
-                shown,
-                f"{spread:.4f}" if abs(mean) < 10 else f"{spread:,.0f}",
-                *cells,
-                f"{np.mean(seconds[model]):.1f}",
-            ]
-        )
+            for model in options.models:
+                if seed == SEEDS[0] or model not in SEEDLESS:
+                    parts.measure(_part(problem, model, seed), partial(_measure, problem, model, splits, seed))
+        _report(Parts("quality"))
+
+
+def _part(problem: Problem, model: str, seed: int) -> str:
+    return f"{problem.name}, {model}, seed {seed}"
+
+
+def _measure(problem: Problem, model: str, splits: list[Split], seed: int) -> dict[str, list[float]]:
+    run = PEER_RUNS.get(model) or partial(penstock, model)
+    scores, seconds = [], []
+    for training, evaluation in splits:
+        started = time.perf_counter()
+        scores.append(run(problem, training, evaluation, seed))
+        seconds.append(time.perf_counter() - started)
+    return {"scores": scores, "seconds": seconds}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of a model on a table: all folds of all seeds that are measured."""
+
+    model: str
+    seeds: int
+    mean: float
+    deviation: float
+    seconds: float
+
+
+def _scores(parts: Parts, problem: Problem) -> list[Scores]:
+    table = []
+    for model in (*PEERS, *ESTIMATORS):
+        found = [one for seed in SEEDS if (one := parts.kept(_part(problem, model, seed))) is not None]
+        if found:
+            values = [score for one in found for score in one["scores"]]
+            seconds = [second for one in found for second in one["seconds"]]
+            table.append(
+                Scores(model, len(found), float(np.mean(values)), float(np.std(values)), float(np.mean(seconds)))
+            )
     return table
 
 
-def _report(rows: list[list[object]], verdicts: dict[str, list[str]], seeds: tuple[int, ...]) -> None:
-    tables = len({row[0] for row in rows})
-    compared = [peer for peer in PEERS if any(peer == row[2] for row in rows)]
-    wins = "; ".join(
-        f"{name} " + ", ".join(f"{peers.count(peer)} of {tables} against {peer}" for peer in compared)
-        for name, peers in verdicts.items()
-        if any(name == row[2] for row in rows)
-    )
+def _report(parts: Parts) -> None:
+    rows: list[list[object]] = []
+    better: dict[str, list[str]] = {}
+    tables: dict[str, int] = {}
+    """Comparisons won, and tables compared, by `estimator against peer`."""
+    for problem in PROBLEMS:
+        scores = _scores(parts, problem)
+        sign = -1.0 if problem.is_classification else 1.0
+        peers = {one.model: one.mean for one in scores if one.model in PEERS}
+        for one in scores:
+            cells = []
+            for peer in PEERS:
+                if peer not in peers or peer == one.model:
+                    cells.append("")
+                    continue
+                is_better = sign * one.mean <= sign * peers[peer]
+                cells.append("better" if is_better else "worse")
+                if one.model not in PEERS:
+                    name = f"{one.model} against {peer}"
+                    tables[name] = tables.get(name, 0) + 1
+                    better.setdefault(name, []).extend([problem.name] if is_better else [])
+            is_small = abs(one.mean) < 10
+            rows.append(
+                [
+                    problem.name,
+                    problem.metric,
+                    one.model,
+                    "any" if one.model in SEEDLESS else one.seeds,
+                    f"{one.mean:.4f}" if is_small else f"{one.mean:,.0f}",
+                    f"{one.deviation:.4f}" if is_small else f"{one.deviation:,.0f}",
+                    *cells,
+                    f"{one.seconds:.1f}",
+                ]
+            )
+    if not rows:
+        print("nothing is measured yet", file=sys.stderr)
+        return
+    wins = "; ".join(f"{name} on {len(better[name])} of {count}" for name, count in tables.items())
     report(
         "quality",
         "Error on rows not seen, every estimator as it comes",
-        ["table", "metric", "model", "mean", "deviation", *[f"than {peer}" for peer in compared], "train s"],
+        ["table", "metric", "model", "seeds", "mean", "deviation", *[f"than {peer}" for peer in PEERS], "train s"],
         rows,
         [
-            f"Better or equal: {wins}.",
-            f"Seeds {', '.join(map(str, seeds))}; California 80/20 with seed 0, adult and taxi as given, bike by time "
-            "(the last fifth, without casual, registered, instant and dteday), housing in five folds.",
+            *([f"Better or equal: {wins}."] if wins else []),
+            "California 80/20 with seed 0, adult and taxi as given, bike by time (the last fifth, without casual, "
+            "registered, instant and dteday), housing in five folds. Trees draw nothing where every row and feature is "
+            "used: one seed says it all.",
             "LightGBM: LGBMRegressor and LGBMClassifier as they come, categories as such. scikit-learn: MLPRegressor "
             "and MLPClassifier as they come, numbers and label standardized, categories one-hot, missing numbers "
             "filled with the median. Penstock's estimators as they come, choosing columns by themselves.",
+            parts.note(),
             f"Peers: {version_of('lightgbm', 'scikit-learn')}.",
         ],
     )

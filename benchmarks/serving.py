@@ -109,7 +109,8 @@ def main(arguments: list[str]) -> None:
             "the peers with none of these. MLServer is asked in its own protocol, Ray Serve has one replica.",
             f"Penstock at half of that load: {told_half(at_half)}.",
             f"Penstock over Open Inference with binary tensors, 1,000 rows a request: {rows_s:,.0f} rows/s.",
-            f"Penstock from its start to its first answer: {start_s:.2f} s, median of five.",
+            f"Penstock from its start to its first answer: {start_s:.2f} s, median of five; its worker holds "
+            f"{statistics.median(run.largest_mb for run in found['Penstock']):,.0f} MB of memory.",
             f"Load average at the end {os.getloadavg()[0]:.1f}: where other work shares the cores, requests/s and "
             "latencies suffer from it, and requests per second of processor time are what compares.",
         ],

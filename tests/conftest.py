@@ -1,5 +1,6 @@
 """What every test shares: a home of its own, and the data that lies beside the checkout where there is some."""
 
+import compileall
 import os
 import subprocess
 import sys
@@ -16,6 +17,12 @@ from penstock.settings import Settings, load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles Penstock once: under PYTHONDONTWRITEBYTECODE each of the many processes would compile it anew."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(REPOSITORY / "src" / "penstock", quiet=2)
 
 
 @pytest.fixture(autouse=True)

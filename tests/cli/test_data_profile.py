@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import msgspec
 import pytest
 
@@ -146,7 +147,8 @@ def test_tables_that_do_not_go_together_are_told_of_against(
 
 def test_ctrl_c_ends_a_profile_cleanly(tmp_path: Path) -> None:
     path, home = tmp_path / "t.csv", tmp_path / "home"
-    path.write_text("x,y\n" + "".join(f"{i},name {i}\n" for i in range(3_000_000)))
+    rows = "SELECT i AS x, 'name ' || i AS y FROM range(1_000_000) AS r(i)"
+    duckdb.connect().execute(f"COPY ({rows}) TO '{path}' (HEADER true)")
     process = subprocess.Popen(
         [sys.executable, "-m", "penstock.cli.main", "data", "profile", str(path)],
         env={**os.environ, "PENSTOCK_HOME": str(home)},

@@ -177,3 +177,22 @@ def test_jobs_commands_load_no_framework_and_not_sqlalchemy() -> None:
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)  # makes the store
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_supervisor_starts_before_what_builds_packages_is_loaded_and_is_the_only_process(project: Path) -> None:
+    """Both load at once; what is loaded before it starts is waited for by every job."""
+    code = """
+import subprocess, sys
+begun, start = [], subprocess.Popen.__init__
+def noted(self, *words, **options):
+    begun.append([name for name in LATER if name in sys.modules])
+    start(self, *words, **options)
+LATER = ["penstock.jobs.packaging", "penstock.jobs.machines", "penstock.tuning", "zipfile", "yaml"]
+subprocess.Popen.__init__ = noted
+from penstock.cli.main import main
+try: main(["jobs", "submit", "training", "one", "--module-name=trainer.task", "--package-path=trainer"])
+except SystemExit: pass
+print(begun, [name for name in ("penstock.tuning", "yaml", "sqlite3", "numpy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[[]] []"

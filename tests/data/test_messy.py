@@ -1,5 +1,6 @@
 """Every awkward file of the shared collection: read with the right shape and types, or refused naming the line."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,25 @@ def test_rows_read_and_rows_rejected_are_the_rows_of_the_file(name: str, shared_
         assert table.count() == rows
         assert {row.line for row in table.rejected} == lines
         assert all("cells where the table has 3 columns" in row.reason for row in table.rejected)
+
+
+def test_every_row_of_every_file_is_read_or_rejected(shared_data: Path, settings: Settings) -> None:
+    """Counted anew by Python's own reader: all lines that are not blank, but those above the table and the header."""
+    files = {path.name for path in (shared_data / "messy").iterdir() if path.suffix == ".csv"}
+    assert files == {*EXPECTED, *REFUSED}
+    for name in sorted(files):
+        raw = (shared_data / "messy" / name).read_bytes()
+        codec = "utf-16" if "utf16" in name else "latin-1" if "latin1" in name or "spanish" in name else "utf-8-sig"
+        sample = raw.decode(codec)
+        delimiter = ";" if "locale" in name else max(",;\t|", key=sample.count)
+        with open_table(
+            shared_data / "messy" / name, settings=settings, options=ReadOptions(bad_rows="reject")
+        ) as table:
+            begins = next((int(d.value.split()[1]) for d in table.detections if d.what == "table begins"), 1)
+            has_header = any(d.what == "header" and d.value == "yes" for d in table.detections)
+            lines = sample.splitlines(keepends=True)[begins - 1 :]
+            rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+            assert table.count() + len(table.rejected) == len(rows) - has_header, name
 
 
 def test_notes_below_a_table_are_left_out_and_listed(shared_data: Path, settings: Settings) -> None:

@@ -1,6 +1,7 @@
 import os
 import resource
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import fsspec
@@ -427,3 +428,49 @@ def test_chunks_of_parquet_files_are_any_range_of_their_rows(tmp_path: Path, set
         assert max(chunk.rows for chunk in chunks) == 1_900
         for name in whole.schema.names:
             assert np.array_equal(np.concatenate([chunk[name] for chunk in chunks]), whole[name][first:])
+
+
+@pytest.mark.parametrize(
+    ("above", "names"),
+    [
+        ('id,"a" b,z\n', ("id", "a b", "z")),
+        ('id,"""""" import os; os.system(\'x\') """""",z\n', ("id", '"" import os; os.system(\'x\') """"""', "z")),
+        ('"a" b\nid,b,z\n', ("id", "b", "z")),
+        ('He said "hello\nid,b,z\n', ("id", "b", "z")),
+    ],
+)
+@pytest.mark.parametrize("bad_rows", ["error", "reject"])
+def test_odd_quotes_above_the_rows_lose_none(
+    above: str, names: tuple[str, ...], bad_rows: Literal["error", "reject"], tmp_path: Path, settings: Settings
+) -> None:
+    """DuckDB would take all rows for a part of such a header, and say nothing."""
+    path = tmp_path / "t.csv"
+    path.write_text(above + '1,2,3\n4,"""",6\n7,8,9\n')
+    with open_table(path, settings=settings, options=ReadOptions(bad_rows=bad_rows)) as table:
+        assert table.schema.names == names
+        assert table.read(["id"])["id"].tolist() == [1, 4, 7]
+        assert table.rejected == ()
+    # The same header above the second of two files.
+    if above.count("\n") == 1:
+        (tmp_path / "s.csv").write_text(f'id,"{names[1].replace(chr(34), chr(34) * 2)}",z\n0,0,0\n')
+        with open_table([tmp_path / "s.csv", path], settings=settings) as table:
+            assert table.count() == 4
+
+
+def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('id,b\n1,2\n3,"4\n5,6\n7,8\n')
+    with pytest.raises(DataError, match=r"t\.csv line 3"):
+        open_table(path, settings=settings)
+    with open_table(path, settings=settings, options=ReadOptions(bad_rows="reject")) as table:
+        assert table.count() == 1
+        (row,) = table.rejected
+        assert (row.line, row.reason) == (3, "a quote that is opened here is never closed")
+        assert row.text == "3,4\n5,6\n7,8\n"
+    path.write_text('"id,b\n1,2\n3,4\n')
+    for bad_rows in ("error", "reject"):
+        with pytest.raises(DataError, match=r"t\.csv line 1: a quote in the header is never closed"):
+            open_table(path, settings=settings, options=ReadOptions(bad_rows=bad_rows))
+    with open_table(path, settings=settings, options=ReadOptions(quote="")) as table:
+        assert table.schema.names == ('"id', "b")
+        assert table.count() == 2

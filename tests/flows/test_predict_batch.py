@@ -1,6 +1,7 @@
 """Batch prediction in this process: every format gives the online answers; what does not fit only counts."""
 
 import csv
+import doctest
 import json
 import signal
 import subprocess
@@ -14,10 +15,15 @@ import pytest
 from tests.runtime.bundles import linear_bundle, mixed_bundle
 
 from penstock.errors import DataError, UsageError
+from penstock.flows import submit_prediction
 from penstock.flows.predict_batch import predict_shards
 from penstock.jobs.prediction_input import PredictionInput, parse_data_format, prediction_output
 
 ROWS = [{"A": float(index), "B": index % 7, "C": -1.5} for index in range(3_000)]
+
+
+def test_examples_hold() -> None:
+    assert doctest.testmod(submit_prediction).failed == 0
 
 
 def answer(row: dict[str, Any]) -> float:
@@ -213,10 +219,10 @@ def test_the_command_predicts_with_a_registered_version(tmp_path: Path, home: Pa
 def test_a_killed_process_costs_the_shard_it_was_at(tmp_path: Path, home: Path) -> None:
     """The supervisor starts it again, and finished shards stay."""
     bundle = linear_bundle(tmp_path / "bundle")
-    rows = "".join(json.dumps(row) + "\n" for row in ROWS) * 200
+    rows = "".join(json.dumps(row) + "\n" for row in ROWS) * 60
     (tmp_path / "in.jsonl").write_text(rows)
     words = ["jobs", "submit", "prediction", "batch", "--model-dir", bundle, "--data-format", "json"]
-    words += ["--input-paths", "in.jsonl", "--output-path", "out", "--max-worker-count", "1", "--batch-size", "50"]
+    words += ["--input-paths", "in.jsonl", "--output-path", "out", "--max-worker-count", "1", "--batch-size", "15"]
     assert penstock(*words, cwd=tmp_path).returncode == 0
     state = tmp_path / "out" / ".prediction"
     until = time.monotonic() + 60
@@ -232,4 +238,4 @@ def test_a_killed_process_costs_the_shard_it_was_at(tmp_path: Path, home: Path) 
     assert {file: file.stat().st_mtime_ns for file in finished} == finished
     log = penstock("jobs", "stream-logs", "batch", cwd=tmp_path).stdout
     assert "are finished already" in log
-    assert sum(1 for _ in results(tmp_path / "out")) == len(ROWS) * 200
+    assert sum(1 for _ in results(tmp_path / "out")) == len(ROWS) * 60

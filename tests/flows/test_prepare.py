@@ -294,6 +294,24 @@ def test_what_another_recipe_left_behind_is_cleared(
     assert leftovers(tmp_path) == []
 
 
+def test_an_output_named_like_a_pattern_leaves_the_work_of_others_alone(
+    rides: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as stopped:
+        fail_at(1, control_c, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(recipe_of(rides), output=str(tmp_path / "out"), settings=settings)
+    one = Recipe(source=str(rides / "0.csv"))
+    for name in ("*", "[o]ut", "o?t"):
+        assert prepare(one, output=str(tmp_path / name), settings=settings).rows == 100
+        replaced = tmp_path / f".{name}.old-01234567"
+        replaced.mkdir()  # of a run that was killed between publishing and clearing
+        assert prepare(one.drop("zone"), output=str(tmp_path / name), settings=settings, overwrite=True).rows == 100
+        assert not replaced.exists()
+    assert len(leftovers(tmp_path)) == 1
+    assert prepare(recipe_of(rides), output=str(tmp_path / "out"), settings=settings).rows == 257
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_leaves_nothing_partial_and_a_rerun_finishes(
     settings: Settings, tmp_path: Path

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from penstock.data.recipe.prepared import find_prepared
 from penstock.data.recipe.travel import travelling_recipe
 from penstock.errors import ConfigError
 from penstock.flows.train import Trained, train_experiment
@@ -100,13 +101,23 @@ def test_another_recipe_that_makes_the_same_rows_is_another_training(folder: Pat
 def test_other_rows_to_evaluate_on_get_the_numbers_measured_on_those_to_train_on(
     folder: Path, settings: Settings
 ) -> None:
-    made = with_prepared_rows(
-        experiment(folder, "{recipe: plain.yaml, evaluation: later.csv}"), settings=settings, note=print
-    )
-    assert made.data.evaluation is not None
-    recipe = travelling_recipe(made.data.source)
-    assert recipe is not None
-    assert recipe.agrees_with(made.data.evaluation)
+    named = experiment(folder, "{recipe: plain.yaml, evaluation: later.csv}")
+    with with_prepared_rows(named, settings=settings, note=print) as made:
+        assert made.data.evaluation is not None
+        recipe = travelling_recipe(made.data.source)
+        assert recipe is not None
+        assert recipe.agrees_with(made.data.evaluation)
+
+
+def test_rows_in_use_stay_when_their_source_changes(folder: Path, settings: Settings) -> None:
+    made = experiment(folder, "{recipe: plain.yaml}")
+    with with_prepared_rows(made, settings=settings, note=print) as first:
+        assert isinstance(first.data.source, str)
+        with (folder / "rides.csv").open("a") as file:
+            file.write("99,North,4,2024-05-01T00:00:00,14\n")
+        with with_prepared_rows(made, settings=settings, note=print) as second:
+            assert second.data.source != first.data.source
+        assert find_prepared(first.data.source) is not None
 
 
 def test_the_experiment_may_name_the_rows(folder: Path, settings: Settings) -> None:

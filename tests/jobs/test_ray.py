@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 from tests.jobs.conftest import Desk, kill, supervisor_pid
+from tests.runtime.bundles import linear_bundle
 
+from penstock.flows.submit_prediction import PredictionSubmission, submit_prediction
 from penstock.jobs.jobs import Jobs
+from penstock.jobs.prediction_input import PredictionInput
 from penstock.jobs.processes import marked
 from penstock.jobs.states import JobState
 from penstock.jobs.training_input import Scheduling
@@ -188,6 +191,42 @@ print("done")
     assert ended.state is JobState.SUCCEEDED
     assert ended.started == record.started
     assert ray_desk.log("one") == ["ready", "done"]
+
+
+def test_a_batch_prediction_goes_on_where_a_killed_process_was(ray_desk: Desk, tmp_path: Path) -> None:
+    rows = [{"A": float(index), "B": index % 7, "C": -1.5} for index in range(60_000)]
+    for part in range(3):
+        lines = "".join(json.dumps(row) + "\n" for row in rows[part::3])
+        (tmp_path / f"part-{part}.jsonl").write_text(lines * 3)
+    output = tmp_path / "out"
+    prediction = PredictionInput(
+        input_paths=["part-*.jsonl"], output_path="out", batch_size=20, max_worker_count=2, keys=["A"]
+    )
+    submission = PredictionSubmission(
+        job_id="batch",
+        prediction=prediction,
+        model_dir=linear_bundle(tmp_path / "bundle"),
+        folder=tmp_path,
+        cluster=ray_desk.settings.ray_address,
+    )
+    submit_prediction(submission, settings=ray_desk.settings)
+    ray_desk.submitted.append("batch")
+    wait_until(lambda: len(list(output.glob(".prediction/shard-*.json"))) >= 2)
+    finished = {file: file.stat().st_mtime_ns for file in output.glob(".prediction/shard-*.json")}
+    mine = marked(f"{ray_desk.record('batch').marker}-0")
+    victim = next(pid for pid in mine if b"predict_batch" in read(Path(f"/proc/{pid}/cmdline")))
+    kill(victim, signal.SIGKILL)
+    record = ray_desk.wait("batch")
+    assert record.state is JobState.SUCCEEDED, ray_desk.log("batch", None)
+    assert any("are finished already" in line for line in ray_desk.log("batch"))
+    assert {file: file.stat().st_mtime_ns for file in finished} == finished
+    files = sorted(output.glob("prediction.results-*"))
+    assert len(files) > 3
+    found = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    expected = [row for part in range(3) for row in 3 * rows[part::3]]
+    assert [row["A"] for row in found] == [row["A"] for row in expected]
+    assert [row["predictions"][0] for row in found] == [row["A"] + 10 * row["B"] - 150 for row in expected]
+    assert record.output["predictionCount"] == str(len(expected))
 
 
 def test_a_job_that_no_machine_fits_is_cancelled_when_it_waited_too_long(ray_desk: Desk) -> None:

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from tests.runtime.bundles import linear_bundle
 from tests.serving.servers import run_server
+
+from penstock.errors import UsageError
+from penstock.serving.cors import check_origins
 
 PAGE = {"origin": "https://pages.example"}
 PREDICT = "/v1/models/linear:predict"
@@ -42,3 +46,10 @@ def test_pages_of_some_origins(tmp_path: Path) -> None:
         stranger = server.client.get("/healthz", headers={"origin": "https://evil.example"}).headers
         assert "access-control-allow-origin" not in stranger
         assert stranger["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origin", ["pages.example", "https://pages.example/", "https://Pages.example", "", "https://"])
+def test_what_no_browser_sends_is_no_origin(origin: str) -> None:
+    check_origins(["*", "https://pages.example:8443", "http://[::1]:3000", "chrome-extension://abcdef"])
+    with pytest.raises(UsageError, match="expected what browsers send"):
+        check_origins([origin])

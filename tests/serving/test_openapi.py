@@ -83,6 +83,7 @@ def test_a_version_may_be_named_and_others_are_refused(server: RunningServer) ->
         ("/openapi/other.json", 404),
         ("/openapi/linear", 404),
         ("/openapi/linear/versions/v2.json", 404),
+        ("/openapi.json", 404),  # of two models
     ]:
         assert server.client.get(path).status_code == status
     assert server.client.post("/openapi/linear.json").status_code == 405
@@ -95,6 +96,7 @@ def test_a_server_with_a_token_says_so(tmp_path: Path) -> None:
     with run_server(tmp_path, *arguments) as server:
         server.client.headers["authorization"] = "Bearer open-sesame-42"
         assert document(server, "m")["security"] == [{"token": []}]
+        assert server.client.get("/openapi.json").json() == document(server, "m")
 
 
 @pytest.mark.parametrize("model", ["linear", pytest.param("mixed", marks=pytest.mark.slow)])

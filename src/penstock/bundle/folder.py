@@ -12,7 +12,6 @@ import msgspec
 from penstock.bundle.manifest import FORMAT_VERSION, Manifest
 from penstock.errors import BundleError, NotFoundError, StoreError
 from penstock.store import blobs
-from penstock.store.staging import StagedFolder
 
 __all__ = [
     "MANIFEST_NAME",
@@ -88,6 +87,8 @@ def copy_bundle(uri: str, target_uri: str, *, progress: blobs.Progress | None = 
     Returns its manifest and the bytes of its `bundle.json`. Raises as `verify` does for the bytes that were copied,
     AlreadyExistsError when there is something at the target.
     """
+    from penstock.store.staging import StagedFolder
+
     content = _manifest_bytes(uri)
     manifest = parse_manifest(content, uri)
     with StagedFolder(target_uri, last=MANIFEST_NAME) as staged:
@@ -141,6 +142,8 @@ class BundleWriter:
     """
 
     def __init__(self, uri: str) -> None:
+        from penstock.store.staging import StagedFolder  # what only reads bundles starts sooner without
+
         self.uri = uri.rstrip("/")
         self._staged = StagedFolder(uri, last=MANIFEST_NAME)
 

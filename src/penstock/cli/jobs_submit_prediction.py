@@ -23,7 +23,9 @@ __all__ = ["prediction"]
 @click.option("--output-path", required=True, metavar="URI", help="Folder for the results.")
 @click.option("--keys", type=NAMES, default="", metavar="C,…", help="Columns that go from input into results.")
 @click.option("--batch-size", type=click.IntRange(1, 1_000_000), default=4096, show_default=True, help="Rows a call.")
-@click.option("--max-worker-count", type=click.IntRange(1, 1000), metavar="N", help="Processes; default: a core each.")
+@click.option(
+    "--max-worker-count", type=click.IntRange(1, 1000), metavar="N", help="Processes; default: as suit input and cores."
+)
 @click.option("--labels", type=LABELS, help="Labels to find it by.")
 @click.option("--cluster", metavar="ADDRESS", help="Ray cluster to run on (PENSTOCK_RAY_ADDRESS); default: here.")
 @click.option("--max-running-time", metavar="7200s", default="", help="End the job when it has run that long.")

@@ -82,10 +82,10 @@ def serve(
     from penstock.errors import UsageError
     from penstock.serving.autoscaler import Scale, parse_scale
     from penstock.serving.catalog import CatalogSource, FolderSource
+    from penstock.serving.control import SampleOptions
     from penstock.serving.drift_alarm import DriftOptions
     from penstock.serving.exposure import read_token_file
     from penstock.serving.limits import Limits
-    from penstock.serving.sampling import SampleOptions
     from penstock.serving.server import Server, ServerOptions
     from penstock.settings import SERVING_REST_PORT
     from penstock.store import blobs

@@ -11,7 +11,11 @@ from penstock.serving.tokens import SCOPES, Scope, TokenFile
 __all__ = ["tokens"]
 
 _file_option = click.option(
-    "--file", "path", type=click.Path(path_type=Path), help="Token file; default tokens.json in PENSTOCK_HOME."
+    "--tokens-file",
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    help="As penstock serve takes it; default tokens.json in PENSTOCK_HOME.",
 )
 
 

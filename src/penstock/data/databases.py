@@ -18,7 +18,7 @@ from penstock.errors import DataError, MissingExtraError, NotFoundError, UsageEr
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Select
 
-__all__ = ["copy_database_table", "is_database", "without_password"]
+__all__ = ["copy_database_table", "is_database", "starting_from", "without_password"]
 
 _SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _BATCH_ROWS = 5_000
@@ -48,6 +48,14 @@ def without_password(uri: str) -> str:
         query=query,
     )
     return f"{bare.render_as_string()}{separator}{fragment}"
+
+
+def starting_from(folder: Path, name: str) -> str:
+    """A table's name with the relative path in it starting from a folder, a SQLite file's as well; a URI as it is."""
+    scheme, separator, path = name.partition(":///")
+    if separator and scheme == "sqlite":
+        return f"sqlite:///{folder / Path(path).expanduser()}"
+    return name if "://" in name else str(folder / Path(name).expanduser())
 
 
 def copy_database_table(uri: str, target: Path) -> str:

@@ -13,7 +13,7 @@ from penstock.data.engine import Workspace, connect, mapped_errors
 from penstock.data.files import HEAD_BYTES, SourceFile, decompressed, read_head, transcoded
 from penstock.data.options import Detection, ReadOptions, RejectedRow
 from penstock.data.plans import plan_text_column, verify_named_columns
-from penstock.data.repair import count_notes, iterate_rows, repaired
+from penstock.data.repair import count_notes, has_odd_quotes_above, iterate_rows, repaired
 from penstock.data.scan import ColumnPlan, CsvLayout, Scan
 from penstock.data.schema import DataType
 from penstock.data.survey import PLAIN_PASS, MisfitError, Pass, Survey, misfit_texts, survey_rows
@@ -104,7 +104,11 @@ class _Opening:
         self._has_long_lines = False
 
     def run(self) -> tuple[Scan, Survey]:
-        if self._notes() or self.options.bad_rows == "reject":
+        if any(has_odd_quotes_above(file, self.dialect) for file in self.originals):
+            self._repair()
+            how = "one above the rows is not doubled or not closed; it was rewritten row by row"
+            self.detections.append(Detection(what="quotes", value="odd", how=how))
+        elif self._notes() or self.options.bad_rows == "reject":
             self._repair()
         for _ in range(_MAX_REPAIRS):
             scan = Scan(source=self._layout(), plans=self.plans)

@@ -1,13 +1,14 @@
 """Rewrites a CSV file that DuckDB cannot read as it stands, row by row in Python, leaving out what is not a row.
 
-For notes below a table, mixed line ends, and rows that do not fit where the user asked to leave such rows out.
+For notes below a table, mixed line ends, odd quotes above a table, and rows that do not fit where the user asked to
+leave such rows out.
 """
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
-from typing import TextIO
+from itertools import chain, islice
+from typing import TYPE_CHECKING, TextIO
 
 from penstock.data.dialect import MAX_LINE_BYTES, Dialect
 from penstock.data.engine import Workspace
@@ -15,18 +16,24 @@ from penstock.data.files import SourceFile, copy_name
 from penstock.data.options import RejectedRow
 from penstock.errors import DataError
 
-__all__ = ["Row", "count_notes", "iterate_rows", "repaired"]
+if TYPE_CHECKING:
+    import _csv
+
+__all__ = ["Row", "count_notes", "has_odd_quotes_above", "iterate_rows", "repaired"]
 
 _TAIL_BYTES = 1 << 16
 _MAX_TEXT = 200
+_END = "\ue000penstock: end of file\ue000"
+"""Read as the last line of a file: a row of its own, unless a quote is still open."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a file. line: the 1-based physical line it begins in."""
+    """A row of a file. line: the 1-based physical line it begins in. is_open: the file ends within a quoted cell."""
 
     line: int
     cells: list[str]
+    is_open: bool = False
 
     @property
     def is_blank(self) -> bool:
@@ -34,27 +41,60 @@ class Row:
 
 
 def iterate_rows(file: SourceFile, dialect: Dialect) -> Iterator[Row]:
-    """The rows of a plain UTF-8 file after its header, blank lines left out unless the table has one column."""
+    """The rows of a plain UTF-8 file after its header, blank lines left out unless the table has one column.
+
+    Raises DataError where the header cannot be told from the rows: its quote is never closed.
+    """
     with file.path.open(encoding="utf-8-sig", newline="") as opened:
         _skip(opened, dialect.skip_lines)
-        csv.field_size_limit(MAX_LINE_BYTES)
-        reader = csv.reader(
-            opened,
-            delimiter=dialect.delimiter,
-            quotechar=dialect.quote or None,
-            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
-            skipinitialspace=dialect.delimiter != " ",
-        )
-        if dialect.has_header:
-            next(reader, None)
-        line = reader.line_num
+        reader = _reader(chain(opened, [_END]), dialect)
+        line = 0
+        is_header = dialect.has_header
         try:
             for cells in reader:
-                if cells or len(dialect.names) == 1:
-                    yield Row(dialect.skip_lines + line + 1, cells or [""])
+                is_open = bool(cells) and cells[-1].endswith(_END)
+                row = Row(dialect.skip_lines + line + 1, cells or [""], is_open and cells != [_END])
                 line = reader.line_num
+                if cells == [_END]:
+                    return
+                if is_header:
+                    if row.is_open:
+                        raise DataError(
+                            f"{file.name} line {row.line}: a quote in the header is never closed; close it, or read "
+                            f"the file without quotes: read: {{quote: ''}}"
+                        )
+                    is_header = False
+                elif cells or len(dialect.names) == 1:
+                    yield row
         except csv.Error as error:
             raise DataError(f"{file.name} line {dialect.skip_lines + line + 1}: {error}") from error
+
+
+def has_odd_quotes_above(file: SourceFile, dialect: Dialect) -> bool:
+    """Whether a quote stands where none can, in the header or above it: DuckDB would take all rows for a part of it."""
+    last = dialect.skip_lines + dialect.has_header
+    if not dialect.quote or not last:
+        return False
+    with file.path.open(encoding="utf-8-sig", newline="") as opened:
+        reader = _reader(opened, dialect, is_strict=True)
+        try:
+            while reader.line_num < last and next(reader, None) is not None:
+                pass
+        except csv.Error:
+            return True
+    return False
+
+
+def _reader(lines: Iterable[str], dialect: Dialect, *, is_strict: bool = False) -> "_csv.Reader":
+    csv.field_size_limit(MAX_LINE_BYTES)
+    return csv.reader(
+        lines,
+        delimiter=dialect.delimiter,
+        quotechar=dialect.quote or None,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        skipinitialspace=dialect.delimiter != " ",
+        strict=is_strict,
+    )
 
 
 def count_notes(file: SourceFile, dialect: Dialect) -> int:
@@ -112,6 +152,8 @@ def repaired(
 
 def _fault(row: Row, dialect: Dialect, misfits: Mapping[int, tuple[str, frozenset[str]]]) -> str | None:
     width = len(dialect.names)
+    if row.is_open:
+        return "a quote that is opened here is never closed"
     if len(row.cells) != width:
         return f"{len(row.cells)} cells where the table has {width} columns"
     for index, (why, texts) in misfits.items():
@@ -121,7 +163,8 @@ def _fault(row: Row, dialect: Dialect, misfits: Mapping[int, tuple[str, frozense
 
 
 def _rejected(file: SourceFile, dialect: Dialect, row: Row, reason: str) -> RejectedRow:
-    return RejectedRow(file=file.name, line=row.line, reason=reason, text=dialect.delimiter.join(row.cells)[:_MAX_TEXT])
+    text = dialect.delimiter.join(row.cells).removesuffix(_END)
+    return RejectedRow(file=file.name, line=row.line, reason=reason, text=text[:_MAX_TEXT])
 
 
 def _skip(opened: TextIO, lines: int) -> None:

@@ -10,7 +10,8 @@ from penstock.estimators.calibration import Calibration
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
 from penstock.estimators.run_config import RunConfig
-from penstock.estimators.trees_estimator import TreeOptions, TreesEstimator
+from penstock.estimators.tree_options import TreeOptions
+from penstock.estimators.trees_estimator import TreesEstimator
 from penstock.features.column import FeatureColumn
 
 __all__ = ["BoostedTreesClassifier", "BoostedTreesRegressor"]
@@ -30,7 +31,8 @@ class BoostedTreesRegressor(TreesEstimator):
     feature_columns: None for automatic ones; categorical columns are split as such, numbers need no scaling, missing
     values need no filling. n_trees: None grows trees until rows held out get no better (at most 3,000), and then as
     many as did best, anew on all rows. num_leaves, max_depth (-1 for none), min_rows_per_leaf: bounds of a tree.
-    tree_complexity: least gain of a split. loss: as in `DNNRegressor`.
+    tree_complexity: least gain of a split. loss: as in `DNNRegressor`. warm_start_from: a `model_dir`, or an estimator,
+    whose trees are kept, with its features; the new ones, which alone count as steps, correct them.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class BoostedTreesRegressor(TreesEstimator):
         huber_delta: float = 1.0,
         quantile: float = 0.5,
         early_stopping: bool | None = None,
+        warm_start_from: Any = None,
         intervals: float | None = None,
     ) -> None:
         if label_dimension != 1:
@@ -87,6 +90,7 @@ class BoostedTreesRegressor(TreesEstimator):
                 min_rows_per_leaf=min_rows_per_leaf,
                 feature_fraction=feature_fraction,
                 early_stopping=early_stopping,
+                warm_start_from=warm_start_from,
                 adjustments=AdjustmentOptions(intervals=intervals),
                 class_weight=None,
             ),
@@ -119,6 +123,7 @@ class BoostedTreesClassifier(TreesEstimator):
         feature_fraction: float = 1.0,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
+        warm_start_from: Any = None,
         calibrate: Calibration | None = None,
     ) -> None:
         super().__init__(
@@ -142,6 +147,7 @@ class BoostedTreesClassifier(TreesEstimator):
                 min_rows_per_leaf=min_rows_per_leaf,
                 feature_fraction=feature_fraction,
                 early_stopping=early_stopping,
+                warm_start_from=warm_start_from,
                 adjustments=AdjustmentOptions(calibrate=calibrate),
                 class_weight=class_weight,
             ),

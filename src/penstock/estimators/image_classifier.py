@@ -61,8 +61,8 @@ class ImageClassifier:
 
     backbone: an image classifier as an ONNX file, a bundle's folder or the name of a pack; its last layer is cut off.
     scaling, layer, image_size: see `load_backbone`. augmentation: views of each photo besides the one that is served:
-    shifted, zoomed and mirrored. weight_decay: None chooses by cross-validation. bad_photos: whether photos that cannot
-    be decoded stop the training or are counted and left out.
+    shifted, and half of them mirrored. weight_decay: None chooses by cross-validation. bad_photos: whether photos that
+    cannot be decoded stop the training or are counted and left out.
     """
 
     def __init__(

@@ -66,10 +66,13 @@ class Growing:
 
 
 class Looks:
-    """The loss on held-out rows: its best value, and after how many trees."""
+    """The loss on held-out rows: its best value, and after how many trees. warm_trees: those of a warm start, which are
+    not counted.
+    """
 
     def __init__(self, checkpoint: Checkpoint | None) -> None:
         facts = {} if checkpoint is None else checkpoint.facts
+        self.warm_trees = int(facts.get("warm_trees", 0))
         self.best_step = int(facts.get("best_step", 0))
         self._best = float(facts.get("best_value", np.inf))
 
@@ -81,7 +84,8 @@ class Looks:
         return step - self.best_step if self.best_step else 0
 
     def facts(self) -> dict[str, float | int]:
-        return {"best_step": self.best_step, "best_value": self._best} if self.best_step else {}
+        facts: dict[str, float | int] = {"warm_trees": self.warm_trees} if self.warm_trees else {}
+        return {**facts, "best_step": self.best_step, "best_value": self._best} if self.best_step else facts
 
 
 def tree_text(booster: Any, trees: int) -> str:

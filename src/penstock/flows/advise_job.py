@@ -34,9 +34,11 @@ def advise_job(experiment: Experiment, *, settings: Settings, note: Callable[[st
     that is over before its speed can be told.
     """
     prices = load_prices(settings.home / "prices.yaml")
-    experiment = with_prepared_rows(experiment, settings=settings, note=note)
-    with open_tables(experiment, settings=settings) as tables:
-        opened = open_experiment(experiment, tables, note=note)
+    with (
+        with_prepared_rows(experiment, settings=settings, note=note) as ready,
+        open_tables(ready, settings=settings) as tables,
+    ):
+        opened = open_experiment(ready, tables, note=note)
         rough, _ = _measure(opened, every=_FIRST_STEPS, looks=2)
         every = max(_FIRST_STEPS, int(_INTERVAL_S / rough))
         step_s, parameters = _measure(opened, every=every, looks=_LOOKS)

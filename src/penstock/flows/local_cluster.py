@@ -19,20 +19,20 @@ from penstock.jobs.processes import become_subreaper, descendants, end_all
 from penstock.jobs.ray_client import RayJobs
 from penstock.settings import Settings, ray_token_file
 
-__all__ = ["run_local_cluster"]
+__all__ = ["FAST_SERVING", "run_local_cluster"]
 
 _START_S = 90.0
 _PRETENDED_CPUS = 64
 _HOST = "127.0.0.1"
 
-# Measured with one replica of a small model: 275 requests a second without, 5,900 with these.
-_FAST_SERVING = {
+FAST_SERVING = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
 }
+"""Settings with which Ray Serve is fastest: 275 requests a second of one replica without, 5,900 with them."""
 
 
 def run_local_cluster(
@@ -61,7 +61,7 @@ def run_local_cluster(
     # Ray makes a token file in the user's home folder unless it is told how to authenticate.
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
     if serves:
-        environment |= _FAST_SERVING
+        environment |= FAST_SERVING
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--node-ip-address={_HOST}", f"--dashboard-host={_HOST}", f"--dashboard-port={port}"]
     # The agent that starts jobs would listen at one port on every cluster; where another has it, no job ever starts.

@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from penstock.data.recipe.check import CheckedRecipe, CheckedStep, Measure, chec
 from penstock.data.recipe.document import written_recipe
 from penstock.data.recipe.duckdb_engine import DuckDBEngine
 from penstock.data.recipe.engine import PrepareEngine, RecipeTables, Target, Watch, open_tables
+from penstock.data.recipe.kept import hold, making, remove_old
 from penstock.data.recipe.output import OutputPlace
 from penstock.data.recipe.prepared import PreparedTable, prepared
 from penstock.data.recipe.recipe import Recipe
@@ -28,7 +30,7 @@ from penstock.errors import AlreadyExistsError, DataError, MissingExtraError, Us
 from penstock.settings import Settings
 from penstock.version import __version__
 
-__all__ = ["Checked", "EngineName", "Prepared", "check", "prepare", "preview"]
+__all__ = ["Checked", "EngineName", "Prepared", "check", "kept_rows", "prepare", "preview"]
 
 EngineName = Literal["duckdb", "beam"]
 
@@ -99,19 +101,52 @@ def prepare(
             # What does not fit shows before minutes of measuring.
             _checked(recipe, tables, None)
         digest = _digest(recipe, tables, runner, place)
-        if (done := place.finished(digest)) is not None:
-            return Prepared(uri=place.uri, rows=done.rows, note=done, was_done=True)
-        if place.exists() and not overwrite:
+        if place.finished(digest) is None and place.exists() and not overwrite:
             raise AlreadyExistsError(
                 f"{place.uri} is there already and is not of this recipe and data; add --overwrite"
             )
-        with open_staging(place.staging_folder(settings), place.name, digest) as staging:
-            checked = _checked(recipe, tables, _remembering(staging, _measuring(tables, runner), watch))
-            _write(checked, tables, runner, staging, place, watch)
-            note = _note(checked, tables, staging, engine=runner.name, digest=digest)
-            watch(Progress(stage="publishing", fraction=None))
-            place.publish(staging, note)
-            staging.remove()
+        return _made(recipe, tables, runner, place, digest, settings, watch)
+
+
+@contextmanager
+def kept_rows(recipe: Recipe, *, settings: Settings) -> Generator[Prepared]:
+    """The rows that a recipe makes, in a folder of the project that is found again by recipe and data.
+
+    It stays as it is within the context; afterwards it may give way to others (`data.recipe.kept`).
+    Raises as `prepare` does.
+    """
+    runner = _engine("duckdb", settings)
+    parent = settings.home / "projects" / settings.project / "prepared"
+    with ExitStack() as held:
+        with open_tables(recipe, settings=settings) as tables:
+            digest = _digest(recipe, tables, runner, OutputPlace.of("rows", recipe))
+            folder = parent / digest[:16]
+            held.enter_context(hold(folder))
+            with making(folder):
+                made = _made(recipe, tables, runner, OutputPlace.of(str(folder), recipe), digest, settings)
+        remove_old(parent)
+        yield made
+
+
+def _made(
+    recipe: Recipe,
+    tables: RecipeTables,
+    engine: PrepareEngine,
+    place: OutputPlace,
+    digest: str,
+    settings: Settings,
+    watch: Watch = lambda _: None,
+) -> Prepared:
+    """What is there, if it is of this digest; else it is made, in place of whatever is there."""
+    if (done := place.finished(digest)) is not None:
+        return Prepared(uri=place.uri, rows=done.rows, note=done, was_done=True)
+    with open_staging(place.staging_folder(settings), place.name, digest) as staging:
+        checked = _checked(recipe, tables, _remembering(staging, _measuring(tables, engine), watch))
+        _write(checked, tables, engine, staging, place, watch)
+        note = _note(checked, tables, staging, engine=engine.name, digest=digest)
+        watch(Progress(stage="publishing", fraction=None))
+        place.publish(staging, note)
+        staging.remove()
     return Prepared(uri=place.uri, rows=note.rows, note=note, was_done=False)
 
 

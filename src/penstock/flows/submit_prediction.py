@@ -20,6 +20,8 @@ __all__ = ["PredictionSubmission", "submit_prediction"]
 
 _MODULE = "penstock.flows.predict_batch"
 _MOST_WORKERS = 10
+_BYTES_PER_WORKER = 4 * 1024 * 1024
+"""With less to predict, a process's start takes longer than what it would do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,8 @@ def submit_prediction(submission: PredictionSubmission, *, settings: Settings) -
         address = submission.cluster or settings.ray_address
         cluster = check_address(address) if address else ""
         inputs = [_absolute(path, submission.folder) for path in given.input_paths]
-        find_input_files(inputs)
-        workers = given.max_worker_count or (1 if cluster else min(settings.threads, _MOST_WORKERS))
+        size_bytes = sum(file.size_bytes for file in find_input_files(inputs))
+        workers = given.max_worker_count or (1 if cluster else _suitable_workers(size_bytes, settings.threads))
         prediction = msgspec.structs.replace(
             given,
             version_name=version_name,
@@ -78,6 +80,15 @@ def submit_prediction(submission: PredictionSubmission, *, settings: Settings) -
             )
         )
     return prediction
+
+
+def _suitable_workers(size_bytes: int, cores: int) -> int:
+    """How many processes here, where the caller leaves it to us.
+
+    >>> _suitable_workers(1_000, cores=4), _suitable_workers(9_000_000, cores=4), _suitable_workers(10**12, cores=4)
+    (1, 3, 4)
+    """
+    return min(cores, _MOST_WORKERS, 1 + size_bytes // _BYTES_PER_WORKER)
 
 
 def _what_predicts(submission: PredictionSubmission, settings: Settings) -> tuple[str, str]:

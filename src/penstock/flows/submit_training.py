@@ -1,24 +1,19 @@
 """A trainer package, or an experiment, becomes a job with a supervisor of its own."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from penstock.errors import NotFoundError, UsageError
-from penstock.jobs.contract import trainer_arguments
 from penstock.jobs.handover import Handover, SupervisorProcess
-from penstock.jobs.machines import check_here, cores_here, gpus_here, load_machines, replicas_of
-from penstock.jobs.packaging import build_package, package_folder, stage_packages
-from penstock.jobs.ray_address import check_address
 from penstock.jobs.training_input import TrainingInput, check_job_id
 from penstock.settings import Settings
-from penstock.store import blobs
-from penstock.tuning.hyperparameter_spec import parse_hyperparameter_spec
-from penstock.tuning.ledger import read_trials, study_name
-from penstock.tuning.specification import Specification
+
+if TYPE_CHECKING:
+    from penstock.tuning.specification import Specification
 
 __all__ = ["Submission", "submit_training"]
 
@@ -54,8 +49,12 @@ def submit_training(submission: Submission, *, settings: Settings) -> str | None
     Raises UsageError, PreconditionError for a GPU that is not there, AlreadyExistsError for a name that is taken.
     """
     check_job_id(submission.job_id)
-    # It loads while packages are built here.
+    # It loads in its own process while this one loads what checks the job and builds packages, hence the imports here.
     with SupervisorProcess() as supervisor:
+        from penstock.jobs.contract import trainer_arguments
+        from penstock.jobs.machines import check_here, cores_here, gpus_here, load_machines, replicas_of
+        from penstock.jobs.ray_address import check_address
+
         training = _with_absolute_job_dir(submission)
         if submission.experiment is not None:
             training = msgspec.structs.replace(training, python_module=_TRAIN_MODULE)
@@ -96,13 +95,16 @@ def submit_training(submission: Submission, *, settings: Settings) -> str | None
     return notice
 
 
-def _checked_tuning(submission: Submission, training: TrainingInput, *, settings: Settings) -> Specification:
+def _checked_tuning(submission: Submission, training: TrainingInput, *, settings: Settings) -> "Specification":
     """What is to be tuned. Raises ConfigError naming the field at fault, UsageError for what cannot be tuned so."""
     if submission.experiment is not None:
         raise UsageError(
             f"trainingInput.hyperparameters tunes a trainer package; tune an experiment with: penstock tune "
             f"{submission.experiment}"
         )
+    from penstock.tuning.hyperparameter_spec import parse_hyperparameter_spec
+    from penstock.tuning.ledger import read_trials, study_name
+
     spec = parse_hyperparameter_spec(training.hyperparameters)
     if spec.resume_previous_job_id:
         read_trials(study_name(spec.resume_previous_job_id), settings=settings)
@@ -116,6 +118,8 @@ def _restarted_often(training: TrainingInput, *, trials: int) -> TrainingInput:
 
 
 def _with_absolute_job_dir(submission: Submission) -> TrainingInput:
+    from penstock.store import blobs
+
     job_dir = submission.training.job_dir
     if job_dir and blobs.is_local(job_dir):
         job_dir = (
@@ -126,6 +130,11 @@ def _with_absolute_job_dir(submission: Submission) -> TrainingInput:
 
 def _with_packages(submission: Submission, training: TrainingInput, *, folder: Path, home: Path) -> TrainingInput:
     """The training with the URIs of all its packages, built and staged where that is asked for."""
+    import tempfile
+
+    from penstock.jobs.packaging import build_package, package_folder, stage_packages
+    from penstock.store import blobs
+
     if not (submission.package_path or submission.packages or training.package_uris):
         # As with `local train`, the package is looked for here by the module's first name.
         package_path: str | None = training.python_module.partition(".")[0]
@@ -159,8 +168,11 @@ def _with_packages(submission: Submission, training: TrainingInput, *, folder: P
 
 def _snapshot(file: Path, folder: Path) -> str:
     """The experiment as it is now, kept with the job: what its file says later changes nothing. Raises ConfigError."""
+    import tempfile
+
     import yaml
 
+    from penstock.jobs.packaging import stage_packages
     from penstock.training.experiment import load_experiment
 
     experiment = load_experiment(file)

@@ -66,15 +66,17 @@ def train_experiment(
     parse_tuning(experiment.tuning)  # what is wrong there is told now, not when the tuning is asked for
     if experiment.estimator.type == PHOTO_ESTIMATOR:
         return _train_photos(experiment, settings=settings, model_dir=model_dir, note=note)
-    experiment = with_prepared_rows(experiment, settings=settings, note=note)
-    with open_tables(experiment, settings=settings) as tables:
-        key = _key(experiment, tables)
+    with (
+        with_prepared_rows(experiment, settings=settings, note=note) as ready,
+        open_tables(ready, settings=settings) as tables,
+    ):
+        key = _key(experiment, ready, tables)
         folder = model_dir or str(settings.home / "projects" / settings.project / "experiments" / key)
         finished = _finished(folder, key)
         if finished is not None:
             note(f"this experiment is trained already, on the same data; delete {folder} to train it anew")
             return finished
-        opened = open_experiment(experiment, tables, note=note)
+        opened = open_experiment(ready, tables, note=note)
         uri = _train(opened, folder=folder)
     rows = opened.profile.rows
     trained = Trained(uri=uri, model_dir=folder, manifest=read_manifest(uri), rows=rows, importance=_importance_of(uri))
@@ -170,10 +172,13 @@ def _train_photos(
     return trained
 
 
-def _key(experiment: Experiment, tables: OpenTables) -> str:
-    """The same for the same experiment on the same data, so that a stopped training is found again."""
+def _key(experiment: Experiment, ready: Experiment, tables: OpenTables) -> str:
+    """The same for the same experiment on the same data, so that a stopped training is found again.
+
+    ready: the experiment on the rows that its recipe made.
+    """
     trained = msgspec.structs.replace(experiment, tuning=None)  # how it is tuned changes nothing of one training
-    recipe = travelling_recipe(experiment.data.source)
+    recipe = travelling_recipe(ready.data.source)
     steps = None if recipe is None else recipe.note.serving_program.to_json().decode()
     return _named_key(trained, [steps, [table.digest() for table in tables.all]])
 

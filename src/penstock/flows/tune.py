@@ -95,8 +95,10 @@ def tune_experiment(
     """
     tuning = parse_tuning({**(experiment.tuning or {}), **(changes or {})})
     folder = settings.home / "projects" / settings.project / "studies" / name
-    ready = with_prepared_rows(experiment, settings=settings, note=note)
-    with open_tables(ready, settings=settings) as tables:
+    with (
+        with_prepared_rows(experiment, settings=settings, note=note) as ready,
+        open_tables(ready, settings=settings) as tables,
+    ):
         opened = open_experiment(ready, tables, note=note)
         metric, goal = _objective(tuning)
         space = tuning.parameters

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shlex
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -61,13 +62,19 @@ def planned_replicas(replicas: Sequence[Replica]) -> list[PlannedReplica]:
             machine_type=one.machine_type,
             cpus=one.machine.cpus,
             gpus=one.machine.gpus,
+            tpus=one.machine.tpus,
         )
         for one in replicas
     ]
 
 
-def driver_command(address: str) -> str:
-    """The job's entry point. The interpreter is called by its path on this machine, by its name on others."""
-    host = urlsplit(check_address(address)).hostname
-    python = sys.executable if host in ("127.0.0.1", "localhost", "::1") else "python"
-    return f"{python} -m penstock.jobs.ray_driver"
+def driver_command(cluster: str) -> str:
+    """The shell command that runs a job's driver over there, with the interpreter that has Penstock.
+
+    Behind loopback is a cluster of this machine, or a tunnel's other end, where this process's interpreter is not.
+    """
+    driver = "-m penstock.jobs.ray_driver"
+    if urlsplit(check_address(cluster)).hostname not in ("127.0.0.1", "localhost", "::1"):
+        return f"python {driver}"
+    here = shlex.quote(sys.executable)
+    return f"if {here} -c 'import penstock' 2>/dev/null; then exec {here} {driver}; else exec python {driver}; fi"

@@ -11,7 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,15 +127,21 @@ def main() -> int:
 
 def _reserve(plan: Plan) -> Any:
     """The machines of all replicas; waits for the cluster's autoscaler where they are not there yet."""
-    bundles = [{"CPU": one.cpus, **({"GPU": one.gpus} if one.gpus else {})} for one in plan.replicas]
-    group = placement_group(bundles, strategy="PACK")
+    group = placement_group([one.resources for one in plan.replicas], strategy="PACK")
     ready = group.ready()
-    cores, gpus = (sum(getattr(one, what) for one in plan.replicas) for what in ("cpus", "gpus"))
-    _note(f"waiting for {cores} cores and {gpus} GPUs on {len(plan.replicas)} machines")
+    wanted: Counter[str] = Counter()
+    for one in plan.replicas:
+        wanted.update(one.resources)
+    _note(f"waiting for {_amounts(wanted)} on up to {len(plan.replicas)} machines")
     while not ray.wait([ready], timeout=_REMIND_S)[0]:
         there = ray.cluster_resources()
-        _note(f"still waiting; the cluster has {there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs now")
+        _note(f"still waiting; the cluster has {_amounts({name: there.get(name, 0) for name in wanted})} now")
     return group
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    words = {"CPU": "cores", "GPU": "GPUs", "TPU": "TPU chips"}
+    return " and ".join(f"{amount:g} {words[name]}" for name, amount in resources.items())
 
 
 def _attempt(plan: Plan, group: Any, attempt: int) -> tuple[list[Exit], str]:
@@ -144,6 +151,7 @@ def _attempt(plan: Plan, group: Any, attempt: int) -> tuple[list[Exit], str]:
         .options(
             num_cpus=one.cpus,
             num_gpus=one.gpus,
+            resources={"TPU": one.tpus} if one.tpus else {},
             max_restarts=0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=number),
         )

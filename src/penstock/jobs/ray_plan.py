@@ -31,6 +31,13 @@ class PlannedReplica(msgspec.Struct, frozen=True, kw_only=True):
     machine_type: str
     cpus: int
     gpus: int
+    tpus: int = 0
+
+    @property
+    def resources(self) -> dict[str, int]:
+        """What Ray is to set aside for it, in Ray's names."""
+        asked = {"CPU": self.cpus, "GPU": self.gpus, "TPU": self.tpus}
+        return {name: amount for name, amount in asked.items() if amount}
 
     @property
     def task_name(self) -> str:

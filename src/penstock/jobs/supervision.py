@@ -4,7 +4,6 @@
 """
 
 import os
-import secrets
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -71,7 +70,7 @@ def _take(handover: Handover, settings: Settings) -> Supervisor:
         training=stored,
         prediction=handover.prediction,
         folder=str(folder),
-        marker=secrets.token_hex(16),
+        marker=os.urandom(16).hex(),
         owner=owner,
         cluster=clean(handover.cluster),
     )

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from penstock.errors import BundleError
 
@@ -35,6 +34,8 @@ class TimestampParser:
         self.formats = tuple(formats)
         self._zone: tzinfo = UTC
         if timezone != "UTC":
+            from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # few models need it, and every server starts
+
             try:
                 self._zone = ZoneInfo(timezone)
             except (ZoneInfoNotFoundError, ValueError) as error:

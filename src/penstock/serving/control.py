@@ -11,7 +11,6 @@ import msgspec
 from penstock.serving.catalog import Catalog
 from penstock.serving.limits import Limits
 from penstock.serving.reports import Report
-from penstock.serving.sampling import SampleOptions
 from penstock.serving.tokens import Grant
 
 __all__ = [
@@ -21,6 +20,7 @@ __all__ = [
     "FromWorker",
     "Ready",
     "Refresh",
+    "SampleOptions",
     "ToWorker",
     "Told",
     "Topic",
@@ -33,6 +33,14 @@ Topic = Literal["metrics", "drift"]
 """What only the parent can tell: Prometheus metrics as text, or a list of `VersionDrift` as JSON."""
 
 _LENGTH = struct.Struct("<I")
+
+
+class SampleOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """rate: share of the predictions that are kept, 0 to 1. folder: path or URI. rotate_s: longest age of a file."""
+
+    rate: float
+    folder: str
+    rotate_s: float = 60.0
 
 
 class Configure(msgspec.Struct, tag=True, frozen=True, kw_only=True):

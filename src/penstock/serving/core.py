@@ -5,11 +5,12 @@ Carriers (Granian's gateway, gRPC, Ray's proxies) bring exchanges to the main lo
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from penstock.serving.access import Access
 from penstock.serving.access_log import AccessLog
 from penstock.serving.books import Books
-from penstock.serving.control import Configure, Topic
+from penstock.serving.control import Configure, SampleOptions, Topic
 from penstock.serving.cors import Cors
 from penstock.serving.documents import Documents
 from penstock.serving.exchange import Exchange
@@ -24,10 +25,12 @@ from penstock.serving.open_inference import OpenInference
 from penstock.serving.refusals import Refusal
 from penstock.serving.reports import Report
 from penstock.serving.router import Router
-from penstock.serving.sampling import Sampler
 from penstock.serving.service import Service
 from penstock.serving.tf_serving import TensorFlowServing
 from penstock.serving.vertex import VertexContainer
+
+if TYPE_CHECKING:
+    from penstock.serving.sampling import Sampler
 
 __all__ = ["Core"]
 
@@ -58,7 +61,7 @@ class Core:
         self._hosts = Hosts(settings.host_names)
         self._cors = Cors(settings.cors_origins)
         self._log = AccessLog(sys.stderr.fileno(), rate=settings.access_log_rate)
-        self._sampler = Sampler(settings.samples) if settings.samples else None
+        self._sampler = _sampler(settings.samples) if settings.samples else None
         vertex = VertexContainer(self.service, predict_route=settings.predict_route, health_route=settings.health_route)
         protocols = (
             vertex,
@@ -122,3 +125,9 @@ class Core:
         self._explaining.close()
         if self._sampler is not None:
             self._sampler.close()
+
+
+def _sampler(options: SampleOptions) -> "Sampler":
+    from penstock.serving.sampling import Sampler  # most servers keep no samples
+
+    return Sampler(options)

@@ -1,15 +1,29 @@
 """Cross-origin requests: which web pages may ask, and what their browsers are told."""
 
+import re
 from collections.abc import Sequence
 
+from penstock.errors import UsageError
 from penstock.serving.exchange import Exchange, Headers
 
-__all__ = ["Cors"]
+__all__ = ["Cors", "check_origins"]
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\sA-Z]+")
 
 _ALLOWED = (
     ("access-control-allow-methods", "POST, GET"),
     ("access-control-allow-headers", "Content-Type, Authorization"),
 )
+
+
+def check_origins(origins: Sequence[str]) -> None:
+    """Raises UsageError for one that no browser ever sends."""
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise UsageError(
+                f"--cors-origin {origin} is no origin; expected what browsers send, without a path and in lower case, "
+                "such as https://app.example.com or http://localhost:3000, or * for every page"
+            )
 
 
 class Cors:
@@ -23,15 +37,11 @@ class Cors:
         """What to add to an answer."""
         if not self._origins:
             return []
-        told = [
-            ("access-control-allow-methods", "POST, GET"),
-            ("access-control-allow-headers", "Content-Type, Authorization"),
-        ]
         if "*" in self._origins:
-            return [("access-control-allow-origin", "*"), *told]
+            return [("access-control-allow-origin", "*"), *_ALLOWED]
         origin = exchange.header("origin")
         if origin in self._origins:
-            return [("access-control-allow-origin", str(origin)), *told, ("vary", "Origin")]
+            return [("access-control-allow-origin", str(origin)), *_ALLOWED, ("vary", "Origin")]
         return [("vary", "Origin")]
 
     def preflight(self, exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""`/openapi/MODEL.json`, `/openapi/MODEL/versions/V.json`: the OpenAPI document of a model."""
+"""OpenAPI documents: `/openapi/MODEL.json`, `/openapi/MODEL/versions/V.json`, and `/openapi.json` of an only model."""
 
 import re
 
@@ -15,9 +15,11 @@ __all__ = ["Documents"]
 
 _PATH = re.compile(r"/openapi/(?P<model>[^/]+?)(?:/versions/(?P<version>[^/]+?))?\.json")
 
+_ONLY = "/openapi.json"
+
 
 class Documents:
-    """Owns `/openapi/`."""
+    """Owns `/openapi/` and `/openapi.json`."""
 
     name = "openapi"
 
@@ -26,18 +28,19 @@ class Documents:
         self._has_token = has_token
 
     def owns(self, path: str) -> bool:
-        return path.startswith("/openapi/")
+        return path.startswith("/openapi/") or path == _ONLY
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         refuse_flat(exchange, refusal)
 
     def route(self, method: str, path: str) -> Handler:
         found = _PATH.fullmatch(path)
-        if found is None:
+        if found is None and path != _ONLY:
             raise Refusal(Code.NOT_FOUND, f"there is no {path} here; documents are at /openapi/MODEL.json")
         if method not in ("GET", "HEAD"):
             raise Refusal(Code.METHOD_NOT_ALLOWED, f"{path} is asked with GET, not {method}")
-        return OnVersion(self._service, self, self._service.find(found["model"], found["version"]), do=self._tell)
+        target = self._service.find(found["model"], found["version"]) if found else self._service.find_only()
+        return OnVersion(self._service, self, target, do=self._tell)
 
     def _tell(self, lane: Lane, exchange: Exchange) -> None:
         from penstock.serving.openapi import describe  # most servers start without being asked for it

@@ -11,7 +11,6 @@ import orjson
 
 from penstock.data.columns import ColumnBatch
 from penstock.errors import PenstockError
-from penstock.registry.records import MOST_PATHS
 from penstock.runtime.values import shorten
 from penstock.serving.compression import unpacked_body
 from penstock.serving.exchange import Exchange
@@ -114,6 +113,8 @@ def _paths(parameters: object, *, default: int) -> int:
         return default
     if not isinstance(parameters, dict):
         raise Refusal(Code.INVALID_ARGUMENT, f"'parameters' is {shorten(parameters)}; expected an object")
+    from penstock.registry.records import MOST_PATHS  # most servers are never asked to explain
+
     paths = parameters.get("num_paths", default)
     if type(paths) is not int or not 1 <= paths <= MOST_PATHS:
         raise Refusal(Code.INVALID_ARGUMENT, f"parameters.num_paths is {shorten(paths)}; expected 1 to {MOST_PATHS:,}")

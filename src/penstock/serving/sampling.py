@@ -8,26 +8,17 @@ import threading
 import time
 from collections.abc import Sequence
 
-import msgspec
-
 from penstock.errors import PenstockError
+from penstock.serving.control import SampleOptions
 from penstock.serving.exchange import Exchange
 from penstock.store import blobs
 from penstock.store.parquet import ParquetColumn, parquet_bytes
 
-__all__ = ["SampleOptions", "Sampler"]
+__all__ = ["Sampler"]
 
 _MOST_ROWS = 10_000
 _MOST_BYTES = 16 * 1024 * 1024
 _log = logging.getLogger(__name__)
-
-
-class SampleOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """rate: share of the predictions that are kept, 0 to 1. folder: path or URI. rotate_s: longest age of a file."""
-
-    rate: float
-    folder: str
-    rotate_s: float = 60.0
 
 
 class Sampler:

@@ -20,13 +20,13 @@ import msgspec
 from penstock.errors import MissingExtraError, PenstockError, UsageError
 from penstock.serving.autoscaler import Autoscaler, Scale
 from penstock.serving.catalog import Catalog, CatalogSource
-from penstock.serving.control import Configure, Ready, Refresh, Told, UseCatalog, Want
+from penstock.serving.control import Configure, Ready, Refresh, SampleOptions, Told, UseCatalog, Want
+from penstock.serving.cors import check_origins
 from penstock.serving.drift_alarm import DriftAlarm, DriftOptions
 from penstock.serving.exposure import check_tls, is_loopback, require_token
 from penstock.serving.limits import Limits
 from penstock.serving.pool import Worker, WorkerPool
 from penstock.serving.reports import Report
-from penstock.serving.sampling import SampleOptions
 from penstock.serving.statement import Statement
 from penstock.serving.tokens import Grant, TokenFile, grant_of_token
 
@@ -87,6 +87,13 @@ class Server:
         grants = self._grants()
         if not options.is_guarded:
             require_token(options.host, bool(grants))
+        if self._tokens is not None and not grants:
+            _log.warning(
+                "%s holds no token, so every request is refused until there is one: penstock tokens create NAME "
+                "--tokens-file %s",
+                *(self._tokens.path, self._tokens.path),
+            )
+        check_origins(options.cors_origins)
         if options.tls_certificate is not None and options.tls_key is not None:
             check_tls(options.tls_certificate, options.tls_key)
         self._ready: Callable[[str], None] | None = ready

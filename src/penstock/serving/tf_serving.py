@@ -27,6 +27,7 @@ __all__ = ["TensorFlowServing"]
 _TARGET = r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _POST_PATH = re.compile(_TARGET + r":(?P<verb>classify|regress|predict|explain)", re.IGNORECASE)
 _GET_PATH = re.compile(_TARGET + r"(?P<metadata>/metadata)?", re.IGNORECASE)
+_NAMED_VERSION = re.compile(r"/versions/[^/:]*[^0-9/:]")
 _INPUT_DTYPES = {
     DataType.INTEGER: "DT_INT64",
     DataType.FLOAT: "DT_DOUBLE",
@@ -61,7 +62,7 @@ class TensorFlowServing:
             case "GET" | "HEAD":
                 if found := _GET_PATH.fullmatch(path):
                     return self._metadata(found) if found["metadata"] else self._status(found)
-        raise Refusal(Code.INVALID_ARGUMENT, f"Malformed request: {method} {path}")
+        raise Refusal(Code.INVALID_ARGUMENT, f"Malformed request: {method} {path}{_expected(path)}")
 
     def _ask(self, path: re.Match[str]) -> Handler:
         verb = path["verb"].lower()
@@ -136,8 +137,20 @@ class TensorFlowServing:
         model = self._service.model(path["model"])
         if model is not None:
             numbers = ", ".join(str(version.number) for version in model.versions[-20:])
-            return f"; it has the versions {numbers}" if numbers else "; the model has no versions"
-        return did_you_mean(path["model"], self._service.model_names)
+            return f"; model {model.name!r} has the versions {numbers or 'none'}"
+        name = path["model"]
+        return f"; there is no model {name!r}{did_you_mean(name, self._service.model_names)}"
+
+
+def _expected(path: str) -> str:
+    """What to ask in place of a path that this protocol does not have."""
+    if _POST_PATH.fullmatch(path):
+        return "; it is asked with POST"
+    if _GET_PATH.fullmatch(path):
+        return "; it is asked with GET"
+    if _NAMED_VERSION.search(path):
+        return "; a version is a number here, and /labels/NAME takes its name"
+    return ""
 
 
 def _respond_rows(exchange: Exchange, answers: Answers, start: int, stop: int) -> None:
@@ -162,8 +175,11 @@ def _labelled(model: ServedModel, label: str) -> ServedVersion:
         if version.name == label:
             return version
     known = [version.name for version in model.versions]
-    hint = did_you_mean(label, known) or f"; model {model.name!r} has the versions {', '.join(known[-20:]) or 'none'}"
-    raise Refusal(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}{hint}")
+    hint = did_you_mean(label, known) or f"; it has {', '.join(known[-20:]) or 'none'}"
+    raise Refusal(
+        Code.INVALID_ARGUMENT,
+        f"Unrecognized servable version label: {label}; model {model.name!r} has no version {label!r}{hint}",
+    )
 
 
 def _metadata(lane: Lane) -> dict[str, object]:

@@ -6,7 +6,6 @@ The file holds SHA-256 digests, never tokens: a token is 256 random bits and is 
 import contextlib
 import hashlib
 import os
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -72,6 +71,8 @@ class TokenFile:
         grants = self.read()
         if any(grant.name == name for grant in grants):
             raise AlreadyExistsError(f"there is a token {name!r} in {self.path}; revoke it, or take another name")
+        import secrets  # a server only reads
+
         token = f"pst_{secrets.token_urlsafe(32)}"
         digest = hashlib.sha256(token.encode()).hexdigest()
         created = datetime.now(UTC).isoformat(timespec="seconds")

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import socket
-import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -53,6 +52,8 @@ def _start_of(pid: int) -> int | None:
         # The command name in parentheses may hold spaces; state is the first field behind it, start time the 20th.
         fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
         return None if not fields or fields[0] in "ZX" else int(fields[19])
+    import subprocess  # of a server's start, which never comes here, it would take a tenth
+
     listing = subprocess.run(
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout.strip()

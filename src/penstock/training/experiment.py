@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
+from penstock.data.databases import starting_from
 from penstock.data.documents import explain
 from penstock.errors import ConfigError, NotFoundError, StoreError
 from penstock.store import blobs
@@ -177,6 +178,8 @@ def _resolve_paths(experiment: Experiment, folder: str) -> Experiment:
     def resolve(source: str | list[str]) -> str | list[str]:
         if isinstance(source, list):
             return [str(resolve(one)) for one in source]
+        if source.startswith("sqlite:///"):
+            return starting_from(Path(folder), source)
         if "://" in source or Path(source).is_absolute():
             return source
         return f"{folder}/{source}" if folder else source

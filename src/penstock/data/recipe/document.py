@@ -9,12 +9,14 @@ output: {format: parquet}
 
 import re
 from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
+from penstock.data.databases import starting_from
 from penstock.data.documents import explain
 from penstock.data.options import ReadOptions
 from penstock.data.recipe.recipe import OtherTable, Output, Recipe
@@ -78,7 +80,7 @@ def read_recipe(text: str, *, name: str = "recipe", folder: Path | None = None) 
     )
     for section, options in (("read", recipe.read), *((f"table {key!r}", item.read) for key, item in tables.items())):
         read_options(options, place=f"{name}, {section}")
-    return recipe if folder is None else _placed(recipe, folder)
+    return recipe if folder is None else recipe.placed(partial(starting_from, folder))
 
 
 def written_recipe(recipe: Recipe) -> dict[str, Any]:
@@ -179,26 +181,6 @@ def _mapping(content: object, place: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{place}: expected names with values, not {content!r}")
     return content
-
-
-def _placed(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with its relative paths starting from a folder."""
-
-    def place(source: str) -> str:
-        return source if "://" in source or source in recipe.tables else str(folder / Path(source).expanduser())
-
-    def place_all(sources: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        return place(sources) if isinstance(sources, str) else tuple(map(place, sources))
-
-    return Recipe(
-        source=None if recipe.source is None else place_all(recipe.source),
-        read=recipe.read,
-        tables={
-            name: msgspec.structs.replace(item, source=place_all(item.source)) for name, item in recipe.tables.items()
-        },
-        steps=tuple(step.placed(place) for step in recipe.steps),
-        output=recipe.output,
-    )
 
 
 class _Loader(yaml.SafeLoader):

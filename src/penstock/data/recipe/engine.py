@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from penstock.data.columns import ColumnBatch
+from penstock.data.databases import without_password
 from penstock.data.options import Progress
 from penstock.data.recipe.check import CheckedRecipe, CheckedStep
 from penstock.data.recipe.document import read_options
@@ -92,7 +93,8 @@ def open_tables(recipe: Recipe, *, settings: Settings, watch: Watch | None = Non
         for name in sources_of(recipe):
             known = recipe.tables.get(name)
             read = {} if known is None else known.read
-            opened[name] = _opened(name if known is None else known.source, read, settings, f"table {name!r}", watch)
+            place = f"table {without_password(name)!r}"
+            opened[name] = _opened(name if known is None else known.source, read, settings, place, watch)
         yield RecipeTables(source, opened)
     finally:
         for table in (source, *opened.values()):

@@ -1,5 +1,6 @@
 """Where prepared rows go: a folder or a file, here or in an object store; whole under its name, or not there."""
 
+import glob
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -125,10 +126,12 @@ class OutputPlace:
             if not target.exists() and aside.exists():
                 aside.rename(target)
             raise DataError(f"cannot put the rows at {target}: {error.strerror or error}") from error
-        if aside.is_dir() and not aside.is_symlink():
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            aside.unlink(missing_ok=True)
+        # And what a run that was killed here left.
+        for old in target.parent.glob(f"{glob.escape(f'.{target.name[:60]}')}.old-????????"):
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.unlink(missing_ok=True)
 
     def _upload_folder(self, parts: Path, note: PreparedTable) -> None:
         """The note last: a folder without it is to be taken as absent."""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from penstock.data.columns import ColumnBatch
+from penstock.data.databases import without_password
 from penstock.data.recipe.document import read_recipe, written_recipe
 from penstock.data.recipe.recipe import Recipe
 from penstock.data.recipe.row_program import RowProgram
@@ -33,7 +34,8 @@ class SentColumnNote(msgspec.Struct, frozen=True):
 class PreparedTable(msgspec.Struct, frozen=True, kw_only=True):
     """digest: of the recipe and of what it read. file_bytes: of all files of rows together.
 
-    recipe: with every statistic as the value it had. source: the columns of the raw rows; columns: of the prepared.
+    recipe: with every statistic as the value it had, and without passwords. source: the columns of the raw rows;
+    columns: of the prepared.
     serving: the row program from the one to the other, as JSON. sent: its inputs that are no columns of the source.
     samples: some rows of the source, those of its columns that the row program takes; none where the recipe makes new
     rows of many.
@@ -83,7 +85,7 @@ def prepared(
 ) -> PreparedTable:
     """The note of a finished preparation. samples: rows of the source. facts: the other fields."""
     return PreparedTable(
-        recipe=written_recipe(recipe),
+        recipe=written_recipe(recipe.placed(without_password)),
         source=source,
         columns=columns,
         serving=msgspec.Raw(plan.program.to_json()),

@@ -12,7 +12,7 @@
 ['filter', 'derive', 'join', 'split']
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -185,6 +185,21 @@ class Recipe:
     def partition_by(self, *columns: str) -> "Recipe":
         """Writes the result to a folder a value of these columns."""
         return replace(self, output=msgspec.structs.replace(self.output, partition_by=columns))
+
+    def placed(self, place: Callable[[str], str]) -> "Recipe":
+        """The same steps on the sources that `place` has for those that are named here."""
+
+        def place_all(sources: str | tuple[str, ...]) -> str | tuple[str, ...]:
+            return place(sources) if isinstance(sources, str) else tuple(map(place, sources))
+
+        return replace(
+            self,
+            source=None if self.source is None else place_all(self.source),
+            tables={
+                name: msgspec.structs.replace(item, source=place_all(item.source)) for name, item in self.tables.items()
+            },
+            steps=tuple(step.placed(lambda name: name if name in self.tables else place(name)) for step in self.steps),
+        )
 
     def then(self, steps: Iterable[Step]) -> "Recipe":
         """The recipe with more steps."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from penstock.data.databases import without_password
 from penstock.data.expressions.symbols import call, column
 from penstock.data.recipe.check import CheckedRecipe, CheckedStep
 from penstock.data.recipe.projection import Assignment, Projection, kept, with_columns
@@ -36,9 +37,9 @@ class SentColumn:
     def reason(self) -> str:
         match self.step.step:
             case Join() as join:
-                return f"{self.step.place} looks it up in {join.other}"
+                return f"{self.step.place} looks it up in {without_password(join.other)}"
             case Union() as union:
-                return f"{self.step.place} takes it from {', '.join(union.others)}"
+                return f"{self.step.place} takes it from {', '.join(map(without_password, union.others))}"
             case Window():
                 return f"{self.step.place} computes it from other rows"
             case _:

@@ -5,6 +5,7 @@ recipe on the same data goes on from there. Nothing is ever under the output's o
 """
 
 import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import msgspec
 from penstock.data.recipe.statistics import Statistic, Statistics, StatisticValue
 from penstock.errors import DataError, PreconditionError
 
-__all__ = ["Staging", "open_staging"]
+__all__ = ["Staging", "is_free", "open_staging", "stagings_in"]
 
 _MARK = ".preparing-"
 
@@ -113,10 +114,26 @@ def open_staging(folder: Path, name: str, digest: str) -> Iterator[Staging]:
         raise DataError(f"cannot write to {folder}: {error.strerror or error}") from error
     with lock:
         _take(lock, path)
-        for other in folder.glob(f".{name[:60]}{_MARK}*"):
-            if other != path:
-                _remove_if_free(other)
+        for other in stagings_in(folder, name):
+            if other != path and is_free(other):
+                shutil.rmtree(other, ignore_errors=True)
         yield Staging(path)
+
+
+def stagings_in(folder: Path, name: str | None = None) -> list[Path]:
+    """The staging folders in a folder, of the output of that name or of all."""
+    begin = "" if name is None else glob.escape(f".{name[:60]}")
+    return list(folder.glob(f"{begin or '.*'}{_MARK}*"))
+
+
+def is_free(path: Path) -> bool:
+    """Whether no process works in this staging folder."""
+    try:
+        with (path / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -143,12 +160,3 @@ def _take(lock: Any, path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise PreconditionError(f"another process prepares this output now (it holds {path}); wait for it") from error
-
-
-def _remove_if_free(path: Path) -> None:
-    try:
-        with (path / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-    except OSError:
-        return

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import msgspec
 
+from penstock.data.databases import without_password
 from penstock.data.recipe.steps.base import Step, known_names, listed
 from penstock.data.schema import Column, DataType, Schema
 from penstock.errors import ConfigError, DataError
@@ -91,7 +92,7 @@ class Join(Step, frozen=True, kw_only=True):
             try:
                 partner = other[there]
             except DataError as error:
-                raise DataError(f"step 'join', table {self.other}: {error}") from error
+                raise DataError(f"step 'join', table {without_password(self.other)}: {error}") from error
             _common(schema[here], partner)
 
 
@@ -146,7 +147,7 @@ def _common(here: Column, there: Column, *, table: str | None = None) -> DataTyp
         return here.type
     if {here.type, there.type} == _NUMBERS:
         return DataType.FLOAT
-    place = "the other table" if table is None else table
+    place = "the other table" if table is None else without_password(table)
     raise DataError(
         f"column {here.name!r} is {here.type} here, but {there.name!r} of {place} is {there.type}; cast one of them"
     )
