@@ -1,7 +1,9 @@
 """Batch prediction in this process: every format gives the online answers; what does not fit only counts."""
 
+import codecs
 import csv
 import doctest
+import gzip
 import json
 import signal
 import subprocess
@@ -115,6 +117,26 @@ def test_what_does_not_fit_is_counted_and_the_rest_predicted(tmp_path: Path) -> 
     assert any(count == 2 and "'C'" in message for message, count in told.items())
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_record(tmp_path: Path) -> None:
+    file = write_rows(tmp_path, "json", ROWS[:3])
+    file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+    bundle = linear_bundle(tmp_path / "bundle")
+    predict_shards(PredictionInput(uri=bundle, input_paths=[str(file)], output_path=str(tmp_path / "out")))
+    assert len(results(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b'{"A": 1}\n' * 1000)[:-20]], ids=["other", "cut off"])
+def test_a_damaged_archive_is_told_as_such(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "in.jsonl.gz").write_bytes(content)
+    prediction = PredictionInput(
+        uri=linear_bundle(tmp_path / "bundle"),
+        input_paths=[str(tmp_path / "in.jsonl.gz")],
+        output_path=str(tmp_path / "out"),
+    )
+    with pytest.raises(DataError, match=r"cannot read .*in.jsonl.gz, which is damaged or not of gzip"):
+        predict_shards(prediction)
+
+
 def test_columns_of_all_types_come_out_of_parquet_as_online(tmp_path: Path) -> None:
     from penstock.runtime.model import load_model
     from penstock.serving.answers import Answers
@@ -211,6 +233,8 @@ def test_the_command_predicts_with_a_registered_version(tmp_path: Path, home: Pa
     assert described["predictionOutput"]["predictionCount"] == "80"
     assert described["predictionOutput"]["errorCount"] == "0"
     assert "trainingInput" not in described
+    twice = penstock(*words[:-1], "--keys", "predictions", cwd=tmp_path)
+    assert (twice.returncode, "is also an output of the model" in twice.stderr) == (2, True)
     wrong = penstock(*words[:3], "other", *words[4:-1], "--version", "v9", cwd=tmp_path)
     assert wrong.returncode == 1
     assert "v9" in wrong.stderr

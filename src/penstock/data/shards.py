@@ -3,6 +3,7 @@
 import glob
 import gzip
 import io
+import zlib
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -84,7 +85,10 @@ def open_shard(shard: Shard) -> Generator[IO[bytes]]:
     """The bytes of a shard of lines or CSV, unpacked."""
     with open_uri(shard.uri) as opened:
         if shard.uri.endswith(".gz"):
-            yield gzip.GzipFile(fileobj=opened)  # type: ignore[misc]
+            try:
+                yield gzip.GzipFile(fileobj=opened)  # type: ignore[misc]
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                raise DataError(f"cannot read {shard.uri}, which is damaged or not of gzip: {error}") from error
         elif shard.stop < 0:
             yield opened
         else:

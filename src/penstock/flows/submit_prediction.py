@@ -66,7 +66,11 @@ def submit_prediction(submission: PredictionSubmission, *, settings: Settings) -
             output_path=_absolute(given.output_path, submission.folder),
             max_worker_count=workers,
         )
-        read_manifest(uri)
+        outputs = [output.name for output in read_manifest(uri).signature.outputs]
+        if twice := [key for key in given.keys if key in outputs]:
+            raise UsageError(
+                f"--keys names {twice[0]!r}, which is also an output of the model; rename the column in the input"
+            )
         supervisor.take(
             Handover(
                 project=settings.project,

@@ -1,9 +1,11 @@
 """The records of a shard, a block at a time, to batches a model takes; records that do not fit are told, not fatal."""
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -66,7 +68,10 @@ class RecordReader:
         take = self._bare if self._bare_lines else self._json
         with open_shard(shard) as file:
             lines: list[bytes] = []
-            for line in file:
+            first = file.readline()
+            if shard.start == 0:
+                first = first.removeprefix(codecs.BOM_UTF8)
+            for line in chain([first] if first else [], file):
                 stripped = line.strip() if not self._bare_lines else line.rstrip(b"\r\n")
                 if stripped or self._bare_lines:
                     lines.append(stripped)
