@@ -1,4 +1,6 @@
+import ast
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -136,15 +138,80 @@ def test_beams_own_options_reach_beam(recipe: Path) -> None:
         run("prepare", recipe, "--output", "other", "--engine", "beam", "--", "--runner=NoSuchRunner")
 
 
-def test_a_file_name_is_never_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+EVIL = "it's; DROP TABLE x --\"\"\"; import os; os.system('touch evil') `touch evil` $(touch evil)"
+
+
+@pytest.fixture
+def evil_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe in which all that can be named has a name that is code somewhere."""
     monkeypatch.chdir(tmp_path)
-    name = "it's; DROP TABLE x --\"`$(touch evil).csv"
-    Path(name).write_text("id,x\n1,2\n")
-    Path("recipe.yaml").write_text(json.dumps({"source": name, "steps": [{"union": [name]}]}))
-    out = "o'ut; --\"$(touch evil).parquet"
-    assert "2 rows prepared" in run("prepare", "recipe.yaml", "--output", out).output
-    made = {path.name for path in Path().iterdir()} - {"penstock-home"}
-    assert made == {name, "recipe.yaml", out, f"_{out}.recipe.json"}
+    source = Path(f"{EVIL}.csv")
+    quoted = EVIL.replace('"', '""')
+    source.write_text(f'id,"{quoted}","{{0}} %s"\n1,2,"{quoted}"\n2,,x\n')
+    steps = [
+        {"rename": {EVIL: f"{EVIL} 2"}},
+        {"derive": {f"{EVIL} 3": "concat(`{0} %s`, '\"\"\"', \"'); COPY (SELECT 1) TO 'evil'; --\")"}},
+        {"filter": 'id < 9 and `{0} %s` != \'"""\''},
+        {"union": [str(source)]},
+        {"split": {"method": "key", "by": "id", "parts": {EVIL.replace("/", ""): 0.5, "b": 0.5}}},
+    ]
+    recipe = Path(f"{EVIL}.json")
+    recipe.write_text(json.dumps({"source": str(source), "steps": steps}))
+    return recipe
+
+
+def test_no_name_is_ever_code(evil_recipe: Path) -> None:
+    assert run("profile", f"{EVIL}.csv", "--html", f"{EVIL}.html").exit_code == 0
+    assert f"{EVIL} 2" in run("check", evil_recipe, "--for-serving").stdout
+    assert len(json.loads(run("preview", evil_recipe, "--format", "json").stdout)) == 4
+    made = run("prepare", evil_recipe, "--output", f"{EVIL}.parquet")
+    assert "4 rows prepared" in made.stdout
+    assert shlex.split(made.stderr.splitlines()[-1]) == ["next:", "penstock", "data", "profile", f"{EVIL}.parquet"]
+    run("export-beam", evil_recipe, "--output", f"{EVIL}.py")
+    module = ast.parse(Path(f"{EVIL}.py").read_text())
+    kinds = [type(node).__name__ for node in module.body]
+    assert kinds == ["Expr", *["Import"] * 3, *["ImportFrom"] * 2, *["Assign"] * 3, *["FunctionDef"] * 2, "If"]
+    files = {path.name for path in Path().iterdir()} - {"penstock-home"}
+    assert files == {f"{EVIL}{suffix}" for suffix in (".csv", ".json", ".html", ".parquet", ".py")} | {
+        f"_{EVIL}.parquet.recipe.json"
+    }
+
+
+@pytest.mark.slow
+def test_no_name_is_ever_code_to_beam(evil_recipe: Path) -> None:
+    assert "4 rows prepared" in run("prepare", evil_recipe, "--output", "one.parquet", "--engine", "beam").stdout
+    run("export-beam", evil_recipe, "--output", "module.py")
+    subprocess.run([sys.executable, "module.py", "--output", "out"], check=True, capture_output=True)
+    assert len(list(Path("out").glob("*.parquet"))) == 1
+    assert not Path("evil").exists()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "__import__('os').system('touch evil')",
+        "id.__class__",
+        "read_csv('/etc/passwd')",
+        "getenv('HOME')",
+        "(SELECT 1)",
+        "id; DROP TABLE x",
+        "id /* */ + 1",
+        "now()",
+        "lambda: id",
+        "id['a']",
+    ],
+)
+def test_what_is_no_expression_is_refused_with_its_place(expression: str, recipe: Path) -> None:
+    recipe.write_text(json.dumps({"source": "rides.csv", "steps": [{"derive": {"z": expression}}]}))
+    with pytest.raises((ConfigError, DataError), match="line 1, step 1: expression"):
+        run("check", recipe)
+
+
+def test_a_module_that_cannot_be_written_is_told(recipe: Path) -> None:
+    recipe.write_text("source: rides.csv\nsteps: []\n")
+    for place in (Path("nowhere") / "m.py", Path()):
+        with pytest.raises(UsageError, match="cannot write"):
+            run("export-beam", recipe, "--output", place)
 
 
 @pytest.mark.slow

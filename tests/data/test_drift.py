@@ -83,3 +83,17 @@ def test_a_column_that_became_text_cannot_be_compared(drift) -> None:  # type: i
     found = drift({"a": np.arange(500.0) / 7}, {"a": [f"v{i}" for i in range(500)]}).columns[0]
     assert (found.level, found.psi) == ("incomparable", None)
     assert "was float" in found.text
+
+
+def test_times_are_told_as_times_and_another_type_as_such(drift) -> None:  # type: ignore[no-untyped-def]
+    def days(year: int) -> list[str]:
+        return [f"{year}-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(300)]
+
+    before = {"day": days(2023), "code": ["x", "7"] * 150}
+    now = {"day": days(2024), "code": [7] * 299 + [8]}
+    told = {column.name: column.text for column in drift(before, now).columns}
+    assert "mean 2023-06-" in told["day"]
+    assert "before, 2024-06-" in told["day"]
+    assert "was string, is integer" in told["code"]
+    longest = drift({"c": ["a"] * 9}, {"c": ["b" * 10_000] * 9}).columns[0].text
+    assert len(longest) < 250

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.output import echo_json, echo_note, format_option, settings_of
+from penstock.cli.output import echo_json, echo_note, format_option, settings_of, write_text
 from penstock.cli.progress import progress_bar
 from penstock.cli.reading import echo_detections, read_section, reading_flags
 from penstock.errors import UsageError
@@ -75,7 +75,7 @@ def profile(
     if html is not None:
         from penstock.data.profile_page import profile_page
 
-        html.write_text(profile_page(result, title=table.name, drift=drift), encoding="utf-8")
+        write_text(html, profile_page(result, title=table.name, drift=drift))
         echo_note(f"{html}: the profile as a page")
     if output_format == "json":
         echo_json(result if drift is None else {"profile": result, "drift": drift})

@@ -3,11 +3,12 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.output import echo_json, echo_next, echo_note, echo_table, format_option, settings_of
+from penstock.cli.output import echo_json, echo_next, echo_note, echo_table, format_option, settings_of, write_text
 from penstock.cli.progress import progress_bar
 from penstock.errors import UsageError
 
@@ -74,7 +75,7 @@ def check(
     click.echo(f"result: {_columns_text(checked.recipe.schema)}")
     if checked.serving is not None:
         _echo_serving(checked.serving)
-    echo_next(f"penstock data prepare {recipe} --output prepared")
+    echo_next(f"penstock data prepare {quote(str(recipe))} --output prepared")
 
 
 @click.command()
@@ -154,7 +155,7 @@ def prepare(
     else:
         made = "were prepared before" if done.was_done else "prepared"
         click.echo(f"{done.uri}: {done.rows:,} rows {made}, {len(done.note.columns)} columns")
-    echo_next(f"penstock data profile {output}")
+    echo_next(f"penstock data profile {quote(output)}")
 
 
 @click.command("export-beam")
@@ -170,9 +171,9 @@ def export_beam(ctx: click.Context, recipe: Path, source: tuple[str, ...], outpu
     if output is None:
         click.echo(text, nl=False)
         return
-    output.write_text(text, encoding="utf-8")
+    write_text(output, text)
     echo_note(f"wrote {output}")
-    echo_next(f"python {output} --output prepared")
+    echo_next(f"python {quote(str(output))} --output prepared")
 
 
 def _limited(settings: "Settings", size: str, engine: "EngineName") -> "Settings":

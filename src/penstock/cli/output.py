@@ -1,14 +1,16 @@
 """How commands print: results on stdout as text or JSON, everything else on stderr."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from penstock.errors import UsageError
 from penstock.settings import Settings, load_settings
 
-__all__ = ["echo_json", "echo_next", "echo_note", "echo_table", "format_option", "settings_of"]
+__all__ = ["echo_json", "echo_next", "echo_note", "echo_table", "format_option", "settings_of", "write_text"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,6 +45,19 @@ def echo_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     widths = [max([len(header), *(len(row[i]) for row in cells)]) for i, header in enumerate(headers)]
     for row in [list(headers), *cells]:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all. Raises UsageError where that cannot be."""
+    from penstock.store.blobs import replace_file
+
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")  # /dev/stdout
+        else:
+            replace_file(path, text.encode())
+    except OSError as error:
+        raise UsageError(f"cannot write to {path}: {error.strerror}") from error
 
 
 def echo_note(message: str) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.data.profile import ColumnProfile, TableProfile, Value
+from penstock.data.profile_text import shown_time, shown_value
+from penstock.data.schema import DataType
 from penstock.data.sketch import share_up_to
 
 __all__ = ["ColumnDrift", "Drift", "measure_drift"]
@@ -21,6 +23,7 @@ LARGE_PSI = 0.25
 _LEAST_SHARE = 1e-4
 _MAX_CATEGORIES = 200
 _MAX_LISTED = 5
+_MOST_CHARACTERS = 60
 
 
 class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,11 +107,13 @@ def _column_drift(before: ColumnProfile, now: ColumnProfile) -> ColumnDrift:
         level = "large" if index > LARGE_PSI else "moderate" if index > MODERATE_PSI else "none"
         text = f"{before.name}: {_in_words(level)} (PSI {index:.3f}, Jensen–Shannon {divergence:.3f})"
         if before.mean is not None and now.mean is not None and level != "none":
-            text += f", mean {before.mean:.6g} before, {now.mean:.6g} now"
+            text += f", mean {_mean(before)} before, {_mean(now)} now"
+        if before.type is not now.type:
+            text += f"; was {before.type}, is {now.type}"
     if abs(missing[1] - missing[0]) >= 0.01:
         text += f"; missing in {missing[0]:.1%} before, {missing[1]:.1%} now"
     if new:
-        text += f"; never seen before: {', '.join(repr(value) for value in new)}"
+        text += f"; never seen before: {', '.join(map(_quoted, new))}"
     return ColumnDrift(
         name=before.name,
         psi=index,
@@ -123,6 +128,14 @@ def _column_drift(before: ColumnProfile, now: ColumnProfile) -> ColumnDrift:
 
 def _in_words(level: str) -> str:
     return {"none": "as before", "moderate": "moved", "large": "moved far"}[level]
+
+
+def _mean(column: ColumnProfile) -> str:
+    return shown_time(column.mean) if column.type is DataType.TIMESTAMP else f"{column.mean:.6g}"
+
+
+def _quoted(value: Value) -> str:
+    return repr(shown_value(value, width=_MOST_CHARACTERS)) if isinstance(value, str) else repr(value)
 
 
 def _said(column: ColumnProfile) -> str:

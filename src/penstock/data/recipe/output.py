@@ -11,7 +11,7 @@ from pathlib import Path
 from penstock.data.recipe.engine import FileFormat
 from penstock.data.recipe.prepared import NAME, PreparedTable, note_of_file, read_prepared
 from penstock.data.recipe.recipe import Recipe
-from penstock.data.recipe.staging import Staging, replace_file, sync
+from penstock.data.recipe.staging import Staging, sync
 from penstock.errors import DataError, NotFoundError, StoreError, UsageError
 from penstock.settings import Settings
 from penstock.store import blobs
@@ -79,7 +79,7 @@ class OutputPlace:
             (file,) = _files(staging.parts)
             self._publish_file(file, note)
         elif self.is_local:
-            replace_file(staging.parts / NAME, note.to_json())
+            blobs.replace_file(staging.parts / NAME, note.to_json())
             self._publish_folder(staging.parts)
         else:
             self._upload_folder(staging.parts, note)
@@ -103,7 +103,7 @@ class OutputPlace:
                 raise DataError(f"{target} is a folder; the output is one file")
             sync(file)
             # The note first: with the old rows beside it, its size tells that it is not of them.
-            replace_file(note_of_file(target), note.to_json())
+            blobs.replace_file(note_of_file(target), note.to_json())
             file.replace(target)
             sync(target.parent)
             return

@@ -17,6 +17,7 @@ import msgspec
 
 from penstock.data.recipe.statistics import Statistic, Statistics, StatisticValue
 from penstock.errors import DataError, PreconditionError
+from penstock.store.blobs import replace_file
 
 __all__ = ["Staging", "is_free", "open_staging", "stagings_in"]
 
@@ -134,16 +135,6 @@ def is_free(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    new = path.with_name(f".{path.name}.new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def sync(path: Path) -> None:
