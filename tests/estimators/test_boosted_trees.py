@@ -148,3 +148,19 @@ def test_wrong_arguments_are_named(change: dict[str, Any], message: str) -> None
 def test_a_constant_label_is_refused() -> None:
     with pytest.raises(DataError, match="same value in all 5 rows"):
         BoostedTreesRegressor().train(lambda: ({"x": np.arange(5.0)}, np.ones(5)))
+
+
+def test_a_few_dozen_rows_are_learned_from(tmp_path: Path) -> None:
+    x = np.arange(40.0)
+    estimator = BoostedTreesRegressor(model_dir=tmp_path, n_trees=60).train(lambda: ({"x": x}, 3 * x))
+    assert estimator.evaluate(lambda: ({"x": x}, 3 * x))["rmse"] < 0.3 * (3 * x).std()
+
+
+def test_trees_without_a_split_are_told_and_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.arange(6.0)
+    estimator = BoostedTreesRegressor(model_dir=tmp_path, n_trees=3, min_rows_per_leaf=20)
+    estimator.train(lambda: ({"x": x}, x))
+    assert "no tree has a split" in capsys.readouterr().err
+    model = load_model(estimator.export_saved_model(tmp_path / "export"))
+    served = model.predict(model.decode([{"x": 1.0}, {"x": 5.0}]))["predictions"]
+    assert served[:, 0] == pytest.approx([2.5, 2.5])

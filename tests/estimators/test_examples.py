@@ -142,3 +142,9 @@ def test_both_sides_of_a_split_have_rows() -> None:
         assert len(evaluation) >= 1
     with pytest.raises(DataError, match="at least 2"):
         split_rows(1, 0.5, seed=0)
+
+
+def test_a_weight_column_that_is_not_there_is_named() -> None:
+    examples = read_examples(lambda: ({"x": np.arange(3.0), "weight": np.ones(3)}, np.arange(3.0)))
+    with pytest.raises(DataError, match="weight column 'wieght' is not in the data; it has x, weight"):
+        examples.weighted_by("wieght")

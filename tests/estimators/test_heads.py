@@ -5,6 +5,7 @@ import pytest
 
 from penstock.errors import ConfigError, DataError
 from penstock.estimators.classification_heads import BinaryHead, fit_classification_head
+from penstock.estimators.preparation import factors_of_classes
 from penstock.estimators.regression_head import RegressionLoss, fit_regression_head
 
 
@@ -112,6 +113,32 @@ def test_binary_answers_have_tf_estimators_names_and_shapes() -> None:
     }
     assert answers["classes"][:, 0].tolist() == ["no", "no", "yes"]
     assert answers["probabilities"].sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("unit", [1e300, 1e-40])
+def test_labels_beyond_float32_are_refused(unit: float) -> None:
+    with pytest.raises(DataError, match="predictions are float32; give it in another unit"):
+        fit_regression_head(np.array([1.0, 2.0, 4.0]) * unit, label="price")
+
+
+def test_a_class_named_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="names the class 'b' twice"):
+        fit_classification_head(np.array(["a", "b"]), label="kind", label_vocabulary=["a", "b", "b"])
+
+
+def test_numbers_with_fractions_are_no_classes_where_hardly_one_comes_again() -> None:
+    with pytest.raises(DataError, match="holds numbers with fractions, 4 different ones in 4 rows"):
+        fit_classification_head(np.array([0.5, 1.25, 2.0, 3.5]), label="price")
+    assert fit_classification_head(np.tile([0.5, 1.0], 5), label="size").classes == ("0.5", "1")
+
+
+@pytest.mark.parametrize(("value", "message"), [(-2.0, "of 'a' is -2"), (float("nan"), "of 'a' is nan")])
+def test_class_weights_are_no_less_than_zero(value: float, message: str) -> None:
+    head = fit_classification_head(np.array(["a", "b"]), label="kind")
+    with pytest.raises(ConfigError, match=f"class_weight {message}; expected a number of at least 0"):
+        factors_of_classes(head, None, {"a": value})
+    with pytest.raises(ConfigError, match="class_weight is 0 for every class"):
+        factors_of_classes(head, None, {"a": 0.0, "b": 0.0})
 
 
 def test_a_quantile_outside_its_range_is_refused() -> None:

@@ -26,6 +26,8 @@ __all__ = [
 REGISTERS = 2_048
 RANKS_OF_BITS = 64
 _REGISTER_BITS = 11
+_CUBED = 1e100
+"""Larger numbers have no third power that is a float."""
 
 
 class DistinctSketch(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +127,8 @@ class Moments:
         """Third standardized moment of the population; None where all values are alike."""
         spread = self.squares / self.count if self.count else 0.0
         scale = max(abs(self.mean), 1e-300)
+        if not (scale < _CUBED and spread < _CUBED**2):
+            return None
         if spread <= (scale * 1e-12) ** 2 or self.count < 3:
             return None
         return float(self.cubes / self.count / spread**1.5)

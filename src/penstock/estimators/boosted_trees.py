@@ -30,9 +30,10 @@ class BoostedTreesRegressor(TreesEstimator):
 
     feature_columns: None for automatic ones; categorical columns are split as such, numbers need no scaling, missing
     values need no filling. n_trees: None grows trees until rows held out get no better (at most 3,000), and then as
-    many as did best, anew on all rows. num_leaves, max_depth (-1 for none), min_rows_per_leaf: bounds of a tree.
-    tree_complexity: least gain of a split. loss: as in `DNNRegressor`. warm_start_from: a `model_dir`, or an estimator,
-    whose trees are kept, with its features; the new ones, which alone count as steps, correct them.
+    many as did best, anew on all rows. num_leaves, max_depth (-1 for none), min_rows_per_leaf: bounds of a tree;
+    of a leaf's rows None takes 20, or a twentieth of a table of fewer than 400. tree_complexity: least gain of a split.
+    loss: as in `DNNRegressor`. warm_start_from: a `model_dir`, or an estimator, whose trees are kept, with its
+    features; the new ones, which alone count as steps, correct them.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class BoostedTreesRegressor(TreesEstimator):
         config: RunConfig | None = None,
         *,
         num_leaves: int = 31,
-        min_rows_per_leaf: int = 20,
+        min_rows_per_leaf: int | None = None,
         feature_fraction: float = 1.0,
         loss: RegressionLoss = "mean_squared_error",
         huber_delta: float = 1.0,
@@ -119,7 +120,7 @@ class BoostedTreesClassifier(TreesEstimator):
         config: RunConfig | None = None,
         *,
         num_leaves: int = 31,
-        min_rows_per_leaf: int = 20,
+        min_rows_per_leaf: int | None = None,
         feature_fraction: float = 1.0,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,

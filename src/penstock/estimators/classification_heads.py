@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from penstock.bundle.manifest import Task
 from penstock.data.schema import MISSING_STRING
-from penstock.errors import DataError
+from penstock.errors import ConfigError, DataError
 from penstock.estimators.heads import Answers, Head
 from penstock.estimators.label_summary import Labels, LabelSummary
 from penstock.estimators.metrics import binary_metrics, multiclass_metrics
@@ -157,6 +157,8 @@ def fit_classification_head(
     names = class_names(labels.values(label) if isinstance(labels, LabelSummary) else labels, label)
     if label_vocabulary is not None:
         classes = tuple(str(name) for name in label_vocabulary)
+        if twice := sorted(name for name in set(classes) if classes.count(name) > 1):
+            raise ConfigError(f"label_vocabulary names the class {twice[0]!r} twice; expected each class once")
         class_ids(names, label, classes)
     elif n_classes is not None and _are_ids(names, n_classes):
         classes = tuple(str(number) for number in range(n_classes))
@@ -169,6 +171,11 @@ def fit_classification_head(
         )
     if n_classes is not None and len(classes) != n_classes:
         raise DataError(f"label {label!r} has {len(classes)} classes ({_some(classes)}); n_classes is {n_classes}")
+    if label_vocabulary is None and 2 * len(classes) > rows and any(map(_is_fraction, classes)):
+        raise DataError(
+            f"label {label!r} holds numbers with fractions, {len(classes)} different ones in {rows} rows "
+            f"({_some(classes)}); use a regressor"
+        )
     if len(classes) > _MOST_CLASSES:
         raise DataError(
             f"label {label!r} has {len(classes)} distinct values ({_some(classes)}); "
@@ -230,6 +237,13 @@ def _class_order(name: str) -> tuple[int, float, str]:
         return 0, float(name), name
     except ValueError:
         return 1, 0.0, name
+
+
+def _is_fraction(name: str) -> bool:
+    try:
+        return not float(name).is_integer()
+    except (ValueError, OverflowError):
+        return False
 
 
 def _are_ids(names: NDArray[np.object_], n_classes: int) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from penstock.data.columns import ColumnBatch, concatenate
 from penstock.data.schema import DataType, Schema
-from penstock.errors import DataError, UsageError
+from penstock.errors import DataError, UsageError, did_you_mean
 from penstock.estimators.batches import BatchOrder, FixedBatches, FullBatch, ShuffledBatches
 from penstock.features.arrays import batch_of_arrays
 
@@ -101,6 +101,11 @@ class Examples:
         """The same rows with a column of the features as their weights; with None, as they are."""
         if column is None:
             return self
+        if column not in self.features.schema:
+            names = self.features.schema.names
+            raise DataError(
+                f"weight column {column!r} is not in the data; it has {', '.join(names)}{did_you_mean(column, names)}"
+            )
         weights = row_weights(self.features[column], column)
         rest = tuple(name for name in self.features.schema.names if name != column)
         return replace(self, features=self.features.select(rest), weights=weights)

@@ -1,5 +1,6 @@
 """What every canned estimator does before its first step: reads labelled rows, fits columns, weighs classes."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -141,7 +142,13 @@ def factors_of_classes(
     if unknown:
         raise ConfigError(f"class_weight names {unknown[0]!r}; the classes are {', '.join(head.classes)}")
     named = {str(name): float(value) for name, value in class_weight.items()}
-    return np.array([named.get(name, 1.0) for name in head.classes])
+    for name, value in named.items():
+        if not 0.0 <= value < math.inf:
+            raise ConfigError(f"class_weight of {name!r} is {value:g}; expected a number of at least 0")
+    weights = np.array([named.get(name, 1.0) for name in head.classes])
+    if not weights.any():
+        raise ConfigError("class_weight is 0 for every class; expected at least one positive weight")
+    return weights
 
 
 def notice(message: str) -> None:

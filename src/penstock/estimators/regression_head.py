@@ -19,6 +19,7 @@ from penstock.export.model import EmittedOutput
 
 __all__ = ["RegressionHead", "RegressionLoss", "fit_regression_head", "numeric_labels"]
 
+_LARGEST = 1e30
 
 RegressionLoss = Literal["mean_squared_error", "mean_absolute_error", "huber", "quantile", "poisson"]
 
@@ -154,11 +155,17 @@ def fit_regression_head(
         rows, (center, scale, least) = labels.rows, labels.moments(label)
     else:
         values = numeric_labels(labels, label, label_dimension)
-        rows, center, scale, least = len(values), values.mean(axis=0), values.std(axis=0), float(values.min())
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows, center, scale, least = len(values), values.mean(axis=0), values.std(axis=0), float(values.min())
     if not (scale > 0).all():
         raise DataError(
             f"label {label!r} has the same value in all {rows} rows ({least:g}); "
             "there is nothing to learn: name another label"
+        )
+    if not ((np.abs(center) < _LARGEST) & (scale < _LARGEST) & (scale > 1.0 / _LARGEST)).all():
+        raise DataError(
+            f"label {label!r} has the mean {center[0]:g} and the deviation {scale[0]:g}, and predictions are float32; "
+            "give it in another unit, with values nearer to 1"
         )
     if loss == "poisson":
         if least < 0:

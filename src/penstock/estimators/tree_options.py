@@ -23,7 +23,7 @@ class TreeOptions:
     l2: float
     tree_complexity: float
     min_node_weight: float
-    min_rows_per_leaf: int
+    min_rows_per_leaf: int | None
     feature_fraction: float
     early_stopping: bool | None
     class_weight: Mapping[str, float] | str | None
@@ -64,8 +64,12 @@ class TreeOptions:
             **self.adjustments.params,
         }
 
-    def of_lightgbm(self, *, seed: int) -> dict[str, Any]:
-        """The same as LightGBM's parameters, deterministic by the seed."""
+    def rows_per_leaf(self, rows: int) -> int:
+        """Least rows of a leaf, of a table of that many: LightGBM's 20 would leave a small one without any split."""
+        return max(1, min(20, rows // 20)) if self.min_rows_per_leaf is None else self.min_rows_per_leaf
+
+    def of_lightgbm(self, *, rows: int, seed: int) -> dict[str, Any]:
+        """The same as LightGBM's parameters, for a table of that many rows; deterministic by the seed."""
         return {
             "num_leaves": self.num_leaves,
             "max_depth": self.max_depth,
@@ -74,7 +78,7 @@ class TreeOptions:
             "lambda_l2": self.l2,
             "min_gain_to_split": self.tree_complexity,
             "min_sum_hessian_in_leaf": self.min_node_weight,
-            "min_data_in_leaf": self.min_rows_per_leaf,
+            "min_data_in_leaf": self.rows_per_leaf(rows),
             "feature_fraction": self.feature_fraction,
             "seed": seed,
             "deterministic": True,

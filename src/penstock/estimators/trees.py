@@ -79,7 +79,7 @@ def emit_trees(graph: GraphBuilder, nodes: TreeNodes, features: str) -> str:
     constants = graph.constant(np.array([nodes.constants]), np.float64, hint="trees_constant")
     if not nodes.roots:
         column = graph.node("ReduceSum", [doubled, graph.constant([1], np.int64)], keepdims=1)
-        nothing = graph.node("Mul", [graph.node("IsNaN", [column]), graph.constant(False, np.bool_)])
+        nothing = graph.node("And", [graph.node("IsNaN", [column]), graph.constant(False, np.bool_)])
         return graph.cast(graph.node("Add", [graph.cast(nothing, int(TensorProto.DOUBLE)), constants]), _FLOAT)
     attributes: dict[str, Any] = {
         "aggregate_function": _SUM,

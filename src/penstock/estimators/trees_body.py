@@ -47,6 +47,11 @@ class TreesBody:
     def trainer_files(self) -> dict[str, bytes]:
         return {MODEL_NAME: self.model.encode()}
 
+    @property
+    def has_splits(self) -> bool:
+        """Whether any tree tells one row from another."""
+        return bool(self._booster.feature_importance("split").any())
+
     def importances(self) -> dict[str, float]:
         """Share of the total gain of the splits on each feature."""
         gains = self._booster.feature_importance("gain")

@@ -174,6 +174,13 @@ class TreesEstimator(Estimator):
         )
         if held_out is not None:
             self._grow_again(everything or rows.all(), setup, warm, looks)
+        body = self.fitted_model().body
+        if isinstance(body, TreesBody) and not body.has_splits:
+            least = self._options.rows_per_leaf(setup.rows)
+            notice(
+                f"no tree has a split, so every row gets the same answer; a leaf takes min_rows_per_leaf={least} rows, "
+                f"and {len(kept):,} were grown on"
+            )
         if not self._ring.is_alone:
             booster.free_network()
             self._ring.wait_for_all()
@@ -312,7 +319,7 @@ class TreesEstimator(Estimator):
             objective = {"objective": "binary"} if count == 2 else {"objective": "multiclass", "num_class": count}
         return {
             **objective,
-            **self._options.of_lightgbm(seed=self._config.seed),
+            **self._options.of_lightgbm(rows=setup.rows, seed=self._config.seed),
             **ring_parameters(self._ring, load_task_variables().addresses, threads=load_settings().threads),
         }
 

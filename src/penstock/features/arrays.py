@@ -32,6 +32,8 @@ def batch_of_arrays(features: Any, schema: Schema | None = None) -> ColumnBatch:
     names = schema.names if schema is not None else tuple(str(name) for name in features)
     columns, arrays = [], {}
     for name in names:
+        if not name.strip():
+            raise DataError(f"a column has the name {name!r}; expected one with letters or digits")
         if name not in features:
             raise DataError(f"the features have no column {name!r}; they have {', '.join(map(str, features))}")
         column, array = column_of_array(name, features[name], None if schema is None else schema[name])
