@@ -1,5 +1,11 @@
 """Trainers of other frameworks, as they were written for AI Platform, each with its framework as a requirement."""
 
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 from tests.jobs.conftest import Desk
 
@@ -20,6 +26,7 @@ model = tf.keras.Sequential([tf.keras.layers.Input((3,)), tf.keras.layers.Dense(
 model.compile("adam", "mse")
 model.fit(x, y, epochs=arguments.epochs, verbose=0)
 model.export(os.path.join(arguments.job_dir, "export", "1"))
+print("answers", float(model(tf.constant([[1.0, 2.0, 3.0]]))[0, 0]))
 print("from", tf.__file__)
 """
 
@@ -38,3 +45,26 @@ def test_a_keras_trainer_runs_unmodified_with_its_own_tensorflow(desk: Desk, mon
     assert "{'type': 'master', 'index': 0}" in lines
     assert f"from {desk.settings.home / 'environments'}" in lines[-1]
     assert (project / "out" / "export" / "1" / "saved_model.pb").is_file()
+    if find_spec("tensorflow") is not None:  # translating a SavedModel needs TensorFlow here, and not only in the job
+        said = float(next(line for line in lines if line.startswith("answers")).split()[1])
+        assert served_answer(project) == pytest.approx(said, rel=1e-5)
+
+
+def served_answer(project: Path) -> float:
+    """Of the job's SavedModel, deployed as the lab deploys its own."""
+
+    def penstock(*words: str) -> str:
+        command = [sys.executable, "-m", "penstock.cli.main", *words]
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    penstock("models", "create", "keras", "--regions", "us-central1")
+    penstock("versions", "create", "v1", "--model", "keras", "--origin", "out/export/1", "--staging-bucket=bucket")
+    version = json.loads(penstock("versions", "describe", "v1", "--model", "keras", "--format", "json"))
+    (project / "rows.json").write_text("[1.0, 2.0, 3.0]\n")
+    answered = penstock("local", "predict", "--model-dir", version["deploymentUri"], "--json-instances", "rows.json")
+    (prediction,) = json.loads(answered)["predictions"]
+    while not isinstance(prediction, float):  # in its output's name, and a list of one
+        (prediction,) = prediction.values() if isinstance(prediction, dict) else prediction
+    return prediction

@@ -17,6 +17,7 @@ from penstock.errors import MissingExtraError, PenstockError, ServiceError
 from penstock.jobs.local_runner import free_addresses
 from penstock.jobs.processes import become_subreaper, descendants, end_all
 from penstock.jobs.ray_client import RayJobs
+from penstock.jobs.ray_plan import FIXED_CLUSTER
 from penstock.settings import Settings, ray_token_file
 
 __all__ = ["FAST_SERVING", "run_local_cluster"]
@@ -75,7 +76,11 @@ def run_local_cluster(
         command += [f"--autoscaling-config={config}", "--num-cpus=0", "--port=6379"]
         environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
     else:
-        command += [f"--num-cpus={cpus or _PRETENDED_CPUS}", "--port=0"]
+        command += [
+            f"--num-cpus={cpus or _PRETENDED_CPUS}",
+            "--port=0",
+            f"--resources={json.dumps({FIXED_CLUSTER: 1})}",
+        ]
     usual = signal.signal(signal.SIGTERM, _interrupt)
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:

@@ -11,8 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,9 @@ from penstock.jobs.ray_plan import (
     Plan,
     PlannedReplica,
     ReplicaRequest,
+    amounts,
+    check_fixed,
+    wanted_by,
 )
 from penstock.version import __version__
 
@@ -126,22 +128,19 @@ def main() -> int:
 
 
 def _reserve(plan: Plan) -> Any:
-    """The machines of all replicas; waits for the cluster's autoscaler where they are not there yet."""
+    """The machines of all replicas; waits for the cluster's autoscaler where they are not there yet.
+
+    Raises PreconditionError where there is none, and what is wanted is not there.
+    """
+    check_fixed(plan.replicas, ray.cluster_resources())
     group = placement_group([one.resources for one in plan.replicas], strategy="PACK")
     ready = group.ready()
-    wanted: Counter[str] = Counter()
-    for one in plan.replicas:
-        wanted.update(one.resources)
-    _note(f"waiting for {_amounts(wanted)} on up to {len(plan.replicas)} machines")
+    wanted = wanted_by(plan.replicas)
+    _note(f"waiting for {amounts(wanted)} on up to {len(plan.replicas)} machines")
     while not ray.wait([ready], timeout=_REMIND_S)[0]:
         there = ray.cluster_resources()
-        _note(f"still waiting; the cluster has {_amounts({name: there.get(name, 0) for name in wanted})} now")
+        _note(f"still waiting; the cluster has {amounts({name: there.get(name, 0) for name in wanted})} now")
     return group
-
-
-def _amounts(resources: Mapping[str, float]) -> str:
-    words = {"CPU": "cores", "GPU": "GPUs", "TPU": "TPU chips"}
-    return " and ".join(f"{amount:g} {words[name]}" for name, amount in resources.items())
 
 
 def _attempt(plan: Plan, group: Any, attempt: int) -> tuple[list[Exit], str]:

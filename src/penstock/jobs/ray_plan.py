@@ -1,23 +1,34 @@
 """What a Ray cluster is told of a job, and the words in which its driver answers."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
+from penstock.errors import PreconditionError
 from penstock.jobs.training_input import TrainingInput
 
 __all__ = [
     "ANSWER_PREFIX",
     "EXPERIMENT_NAME",
+    "FIXED_CLUSTER",
     "PLAN_NAME",
     "Answer",
     "Plan",
     "PlannedReplica",
     "PlannedTrial",
     "ReplicaRequest",
+    "amounts",
+    "check_fixed",
+    "wanted_by",
 ]
 
 PLAN_NAME = "penstock-job.json"
 EXPERIMENT_NAME = "experiment.yaml"
 """An experiment that goes along; every replica finds it in its own folder."""
+
+FIXED_CLUSTER = "penstock_fixed"
+"""Resource by which a cluster says that no machine will join it: what it lacks is refused and not waited for."""
 
 ANSWER_PREFIX = "@penstock "
 """Marks the driver's lines that hold an Answer; whatever else it prints is Ray's."""
@@ -99,3 +110,28 @@ class ReplicaRequest(msgspec.Struct, frozen=True, kw_only=True):
     home: str
     grace_s: float
     trial: PlannedTrial | None = None
+
+
+def wanted_by(replicas: Sequence[PlannedReplica]) -> dict[str, int]:
+    """What they ask for together, in Ray's names."""
+    wanted: Counter[str] = Counter()
+    for one in replicas:
+        wanted.update(one.resources)
+    return dict(wanted)
+
+
+def check_fixed(replicas: Sequence[PlannedReplica], there: Mapping[str, float]) -> None:
+    """Raises PreconditionError for what a cluster without an autoscaler will never have. there: what it has now."""
+    lacking = {name: amount for name, amount in wanted_by(replicas).items() if there.get(name, 0) < amount}
+    has = {name: there.get(name, 0) for name in lacking}
+    if FIXED_CLUSTER in there and lacking:
+        raise PreconditionError(
+            f"the job asks for {amounts(lacking)} and this cluster has {amounts(has)}; "
+            "use a smaller scale tier, or a cluster whose autoscaler may start such machines"
+        )
+
+
+def amounts(resources: Mapping[str, float]) -> str:
+    """In words, such as "36 cores and 1 GPU"."""
+    words = {"CPU": "core", "GPU": "GPU", "TPU": "TPU chip"}
+    return " and ".join(f"{amount:g} {words[name]}{'' if amount == 1 else 's'}" for name, amount in resources.items())
