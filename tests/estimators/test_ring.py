@@ -25,7 +25,10 @@ made = estimator.DNNRegressor(
 train = estimator.inputs.numpy_input_fn(columns, labels, batch_size=32, num_epochs=None, shuffle=True)
 evaluate = estimator.inputs.numpy_input_fn(columns, labels, batch_size=301, shuffle=False)
 steps = int(sys.argv[2])
-estimator.train_and_evaluate(made, estimator.TrainSpec(train, max_steps=steps), estimator.EvalSpec(evaluate, steps=1))
+spec = estimator.EvalSpec(evaluate, steps=1)
+metrics, _ = estimator.train_and_evaluate(made, estimator.TrainSpec(train, max_steps=steps), spec)
+with open("measured", "a") as file:
+    file.write(f"{metrics['loss']}\\n")
 answers = [float(one["predictions"][0]) for one in made.predict(evaluate)]
 if not made.is_worker:
     print("ANSWERS", json.dumps(answers))
@@ -79,6 +82,9 @@ def test_two_processes_train_the_model_that_one_trains_and_only_the_chief_keeps_
     together, said = train(package, "together", 120, *two)
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4)
     assert "shard 1 of 2 trains on rows 0 to 151 of 301" in said
+    measured = (package.parent / "measured").read_text().split()
+    assert len(measured) == 3
+    assert measured[1] == measured[2], "the worker is told what the chief has measured"
     assert "shard 2 of 2 trains on rows 151 to 301 of 301" in said
     assert "canned estimators need no parameter servers" in said
     assert (package.parent / "together" / "checkpoint-120.json").exists()

@@ -10,6 +10,8 @@ import pytest
 from tests.jobs.conftest import Desk
 
 from penstock.jobs.states import JobState
+from penstock.registry.registry import open_registry
+from penstock.settings import load_settings
 
 KERAS = """
 import argparse, json, os
@@ -61,9 +63,10 @@ def served_answer(project: Path) -> float:
 
     penstock("models", "create", "keras", "--regions", "us-central1")
     penstock("versions", "create", "v1", "--model", "keras", "--origin", "out/export/1", "--staging-bucket=bucket")
-    version = json.loads(penstock("versions", "describe", "v1", "--model", "keras", "--format", "json"))
+    with open_registry(load_settings()) as registry:
+        (version,) = registry.list_versions("keras").items
     (project / "rows.json").write_text("[1.0, 2.0, 3.0]\n")
-    answered = penstock("local", "predict", "--model-dir", version["deploymentUri"], "--json-instances", "rows.json")
+    answered = penstock("local", "predict", "--model-dir", version.bundle_uri, "--json-instances", "rows.json")
     (prediction,) = json.loads(answered)["predictions"]
     while not isinstance(prediction, float):  # in its output's name, and a list of one
         (prediction,) = prediction.values() if isinstance(prediction, dict) else prediction

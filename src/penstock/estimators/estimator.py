@@ -91,6 +91,10 @@ class Estimator(ABC):
         """Whether another process, the chief, keeps what this training makes."""
         return False
 
+    def chiefs_metrics(self, metrics: dict[str, float]) -> dict[str, float]:
+        """What the chief measured, in every process of a training; `metrics` are its own."""
+        return metrics
+
     @property
     def weight_column(self) -> str | None:
         """The column of row weights."""

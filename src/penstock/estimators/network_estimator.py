@@ -97,6 +97,9 @@ class NetworkEstimator(Estimator):
     def is_worker(self) -> bool:
         return self._ring.is_worker
 
+    def chiefs_metrics(self, metrics: dict[str, float]) -> dict[str, float]:
+        return self._ring.chiefs_metrics(metrics)
+
     @property
     def params(self) -> dict[str, Any]:
         return dict(self._params)

@@ -65,10 +65,10 @@ def run_local_cluster(
         environment |= FAST_SERVING
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--node-ip-address={_HOST}", f"--dashboard-host={_HOST}", f"--dashboard-port={port}"]
-    # The agent that starts jobs would listen at one port on every cluster; where another has it, no job ever starts.
     with ExitStack() as reserved:
-        (agent,) = free_addresses(1, reserved)
-    command.append(f"--dashboard-agent-listen-port={agent.rpartition(':')[2]}")
+        agent, client = (one.rpartition(":")[2] for one in free_addresses(2, reserved))
+    # At Ray's own numbers a second cluster on the machine gets no agent, and without one it takes no job.
+    command += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
     if elastic:
         config = settings.home / "ray" / "autoscaling.json"
         config.write_text(json.dumps(_autoscaling(elastic)))

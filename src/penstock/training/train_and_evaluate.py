@@ -32,7 +32,8 @@ def train_and_evaluate(
         estimator.train_with_visits(
             train_spec.input_fn, max_steps=train_spec.max_steps, every=every, visit=evaluation.visit
         )
-    return evaluation.metrics, evaluation.exports
+    # Trainers print them, on a worker as on the chief that measured them.
+    return estimator.chiefs_metrics(evaluation.metrics), evaluation.exports
 
 
 class _Evaluation:
