@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import fsspec
@@ -16,15 +18,17 @@ import msgspec
 import pytest
 
 from penstock.data.columns import ColumnBatch
+from penstock.data.options import ReadOptions
 from penstock.data.recipe.duckdb_engine import DuckDBEngine
 from penstock.data.recipe.engine import Target
-from penstock.data.recipe.prepared import NAME, find_prepared
-from penstock.data.recipe.recipe import Recipe
+from penstock.data.recipe.prepared import NAME, find_prepared, with_noted_types
+from penstock.data.recipe.recipe import Output, Recipe
+from penstock.data.recipe.row_values import rows_of
 from penstock.data.schema import DataType
 from penstock.data.table import open_table
 from penstock.errors import AlreadyExistsError, DataError, PreconditionError, UsageError
 from penstock.flows.export_beam import export_beam
-from penstock.flows.prepare import check, prepare, preview
+from penstock.flows.prepare import EngineName, check, prepare, preview
 from penstock.settings import Settings
 
 
@@ -139,6 +143,36 @@ def test_rows_are_partitioned_into_folders_that_escape_their_values(settings: Se
     assert not list(tmp_path.rglob("*evil*")) or all("out" in path.parts for path in tmp_path.rglob("*evil*"))
     assert {path.name for path in (tmp_path / "deep").iterdir()} == {"out"}
     assert {row[1] for row in rows_at(tmp_path / "deep" / "out")} == {"../../evil", "a/b", "x=y", "..", None}
+
+
+@pytest.mark.parametrize("engine", ["duckdb", pytest.param("beam", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("file_format", ["parquet", "csv"])
+def test_columns_that_rows_are_partitioned_by_keep_their_types(
+    file_format: Literal["parquet", "csv"], engine: EngineName, rides: Path, settings: Settings, tmp_path: Path
+) -> None:
+    recipe = Recipe(source=str(rides / "*.csv")).derive(cheap="fare < 50", code="'007'")
+    recipe = replace(recipe, output=Output(format=file_format)).partition_by("cheap", "pickup", "code", "zone")
+    place = str(tmp_path / "out")
+    assert prepare(recipe, output=place, settings=settings, engine=engine).rows == 300
+    found = check(Recipe(source=place), settings=settings).recipe.source
+    types = {item.name: item.type for item in found}
+    assert types == {
+        "id": DataType.INTEGER,
+        "fare": DataType.FLOAT,
+        "cheap": DataType.BOOLEAN,
+        "pickup": DataType.TIMESTAMP,
+        "code": DataType.STRING,
+        "zone": DataType.STRING,
+    }
+    with open_table(place, settings=settings, options=with_noted_types(ReadOptions(), place)) as table:
+        whole = list(rows_of(table.read(["code", "cheap", "pickup"])))
+        assert len(whole) == 300
+        assert {row[0] for row in whole} == {"007"}
+        assert {row[1] for row in whole} == {True, False, None}
+        assert sorted({row[2] for row in whole}) == [
+            int(datetime(2024, month, 11, 10, tzinfo=UTC).timestamp() * 1e6) for month in (1, 2, 3)
+        ]
+        assert sum(batch.rows for batch in table.batches(40, columns=["code", "cheap"])) == 300
 
 
 def test_an_object_store_gets_the_note_last(rides: Path, settings: Settings) -> None:

@@ -55,11 +55,13 @@ def profile(
     from penstock.data.drift import measure_drift
     from penstock.data.profiler import profile_source
     from penstock.data.recipe.document import read_options
+    from penstock.data.recipe.prepared import with_noted_types
 
     settings = settings_of(ctx)
     if html is not None and not html.absolute().parent.is_dir():
         raise UsageError(f"--html is {str(html)!r}, but there is no folder {html.parent} to write it in")
-    options = read_options(read_section(given), place="the flags")
+    source = sources[0] if len(sources) == 1 else sources
+    options = with_noted_types(read_options(read_section(given), place="the flags"), source)
     with progress_bar() as watch:
         table, result = profile_source(
             sources, settings=settings, options=options, label=label, is_exact=exact, progress=watch

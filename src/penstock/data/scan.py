@@ -1,8 +1,10 @@
 """The SQL that reads typed columns out of files: what DuckDB scans, and one expression a column on top of it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote
 
 from penstock.data.cells import CERTAIN_MARKS, ISO_OFFSET_PATTERN, Judgement, Notation
 from penstock.data.dialect import MAX_LINE_BYTES
@@ -225,10 +227,23 @@ class Scan:
         return f"SELECT {', '.join(chosen)} FROM {self.source_sql}"
 
 
-def parquet_source(paths: Iterable[str], *, is_numbered: bool = False) -> str:
-    """is_numbered: with the columns `file_row_number` and `PARQUET_FILE`, by which ranges of rows are read."""
+def parquet_source(
+    paths: Iterable[str], *, types: Mapping[str, DataType] | None = None, is_numbered: bool = False
+) -> str:
+    """types: of columns that stand in the names of folders, `zone=01`; for the others the files know them.
+
+    is_numbered: with the columns `file_row_number` and `PARQUET_FILE`, by which ranges of rows are read.
+    """
+    found = list(paths)
+    in_folders = {
+        unquote(part.partition("=")[0]) for path in found[:1] for part in Path(path).parent.parts if "=" in part
+    }
+    told = ", ".join(
+        f"{quote_text(name)}: {SQL_TYPES[kind]}" for name, kind in (types or {}).items() if name in in_folders
+    )
+    hive_types = f", hive_types = {{{told}}}" if told else ""
     numbers = f", file_row_number = true, filename = {quote_text(PARQUET_FILE)}" if is_numbered else ""
-    return f"read_parquet({path_list(paths)}, union_by_name = true{numbers})"
+    return f"read_parquet({path_list(found)}, union_by_name = true{hive_types}{numbers})"
 
 
 def json_source(paths: Iterable[str], *, are_lines: bool) -> str:

@@ -136,8 +136,10 @@ class Table:
                 while rows := _fetch(result, most_rows):
                     yield _from_rows(schema, rows)
             else:
+                types = {plan.name: plan.type for plan in self.scan.plans}
+                numbered = parquet_source(self.scan.parquet, types=types, is_numbered=True)
                 for condition in row_ranges(connection, self.scan.parquet, most_rows=most_rows, first_row=first_row):
-                    source = f"(SELECT * FROM {parquet_source(self.scan.parquet, is_numbered=True)} WHERE {condition})"
+                    source = f"(SELECT * FROM {numbered} WHERE {condition})"
                     query = self._array_query(schema, replace(self.scan, source=source))
                     yield _from_arrays(schema, connection.execute(query).fetchnumpy())
         self.verify_unchanged()

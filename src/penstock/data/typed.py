@@ -44,7 +44,8 @@ def open_typed(
         plain = [_plain_json(file, options, workspace=workspace, notes=(detections, rejected)) for file in files]
     paths = [str(file.path) for file in plain]
     are_lines = options.format is not None or not files[0].name.endswith(".json")
-    source = parquet_source(paths) if kind is TableFormat.PARQUET else json_source(paths, are_lines=are_lines)
+    is_parquet = kind is TableFormat.PARQUET
+    source = parquet_source(paths, types=options.types) if is_parquet else json_source(paths, are_lines=are_lines)
     name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
     with (
         connect(settings, readable=paths, temporary=workspace.path) as connection,
@@ -60,7 +61,7 @@ def open_typed(
         samples = _distinct(connection, source, texts)
         plans = tuple(_plan(column, sql_type, samples, options) for column, sql_type in columns)
         try:
-            columns_of = Scan(source=source, plans=plans, parquet=tuple(paths) if kind is TableFormat.PARQUET else ())
+            columns_of = Scan(source=source, plans=plans, parquet=tuple(paths) if is_parquet else ())
             scan, survey = survey_rows(connection, columns_of, samples={}, reading=reading)
         except MisfitError as error:
             raise DataError(f"{name}: {error}; leave the type as the file has it") from error

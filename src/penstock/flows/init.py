@@ -17,6 +17,7 @@ from penstock.data.options import Detection
 from penstock.data.profile import ColumnProfile, TableProfile
 from penstock.data.profiler import profile_table
 from penstock.data.recipe.document import read_options
+from penstock.data.recipe.prepared import with_noted_types
 from penstock.data.schema import DataType, Schema
 from penstock.data.table import open_table
 from penstock.errors import AlreadyExistsError, NotFoundError, UsageError
@@ -212,7 +213,7 @@ class _Look:
 
 
 def _look(source: str, label: str, settings: Settings, read: Mapping[str, Any]) -> _Look:
-    options = read_options(dict(read), place="the overrides of reading")
+    options = with_noted_types(read_options(dict(read), place="the overrides of reading"), source)
     with closing(open_table(source, settings=settings, options=options)) as table:
         check_label(table.schema, label, source=without_password(source))
         profile = profile_table(table)

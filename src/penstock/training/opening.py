@@ -9,6 +9,7 @@ from penstock.bundle.manifest import Task
 from penstock.data.profile import TableProfile
 from penstock.data.profiler import profile_table
 from penstock.data.recipe.document import read_options
+from penstock.data.recipe.prepared import with_noted_types
 from penstock.data.recipe.serving_input import serving_section
 from penstock.data.recipe.travel import TravellingRecipe, travelling_recipe
 from penstock.data.schema import Schema
@@ -76,7 +77,7 @@ class OpenExperiment:
 @contextmanager
 def open_tables(experiment: Experiment, *, settings: Settings) -> Iterator[OpenTables]:
     """Opens the tables. Raises DataError, also where the label is not in them, and ConfigError for data.read."""
-    options = read_options(experiment.data.read, place="data.read")
+    options = with_noted_types(read_options(experiment.data.read, place="data.read"), experiment.data.source)
     with ExitStack() as opened:
         table = opened.enter_context(closing(open_table(experiment.data.source, settings=settings, options=options)))
         evaluation = None

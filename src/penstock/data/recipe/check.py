@@ -108,6 +108,8 @@ def _check_output(recipe: Recipe, schema: Schema) -> None:
     parts = recipe.output.partition_by
     for name in parts:
         _partition(schema, name)
+        if parts.count(name) > 1:
+            raise DataError(f"output, partition_by: {name!r} stands twice")
     if parts and set(parts) == set(schema.names):
         raise DataError("output: the rows are partitioned by all of their columns; nothing is left to write")
 

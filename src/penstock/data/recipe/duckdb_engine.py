@@ -139,6 +139,9 @@ def _copy_options(checked: CheckedRecipe, target: Target) -> tuple[Path, list[st
     if not parts:
         return target.folder / f"0.{target.file_format}", options
     names = ", ".join(quoted(name) for name in parts)
+    if not is_parquet:
+        # Readers of Parquet take a column from the folders' names, those of CSV would not see it.
+        options.append("WRITE_PARTITION_COLUMNS true")
     return target.folder, [*options, f"PARTITION_BY ({names})", "FILENAME_PATTERN '{i}'", "OVERWRITE_OR_IGNORE true"]
 
 

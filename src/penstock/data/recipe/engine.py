@@ -11,6 +11,7 @@ from penstock.data.databases import without_password
 from penstock.data.options import Progress
 from penstock.data.recipe.check import CheckedRecipe, CheckedStep
 from penstock.data.recipe.document import read_options
+from penstock.data.recipe.prepared import with_noted_types
 from penstock.data.recipe.recipe import Recipe
 from penstock.data.recipe.statistics import Statistic, Statistics
 from penstock.data.recipe.steps.base import Step
@@ -114,5 +115,5 @@ def _opened(
         if watch is not None:
             watch(Progress(stage=f"opening {place}", fraction=progress.fraction))
 
-    options = read_options(read, place=place)
+    options = with_noted_types(read_options(read, place=place), source)
     return open_table(source, settings=settings, options=options, progress=None if watch is None else report)

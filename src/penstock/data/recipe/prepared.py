@@ -1,5 +1,6 @@
 """`_recipe.json`: stands beside prepared rows, so that a training finds the recipe and a rerun finds itself done."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import msgspec
 
 from penstock.data.columns import ColumnBatch
 from penstock.data.databases import without_password
+from penstock.data.options import ReadOptions
 from penstock.data.recipe.document import read_recipe, written_recipe
 from penstock.data.recipe.recipe import Recipe
 from penstock.data.recipe.row_program import RowProgram
@@ -17,7 +19,16 @@ from penstock.data.schema import Column
 from penstock.errors import DataError, NotFoundError, StoreError
 from penstock.store import blobs
 
-__all__ = ["NAME", "PreparedTable", "SentColumnNote", "find_prepared", "note_of_file", "prepared", "read_prepared"]
+__all__ = [
+    "NAME",
+    "PreparedTable",
+    "SentColumnNote",
+    "find_prepared",
+    "note_of_file",
+    "prepared",
+    "read_prepared",
+    "with_noted_types",
+]
 
 NAME = "_recipe.json"
 
@@ -123,6 +134,17 @@ def find_prepared(source: object) -> PreparedTable | None:
         if place.is_file():
             return read_prepared(place.read_bytes(), place=str(place))
     return None
+
+
+def with_noted_types(options: ReadOptions, source: object) -> ReadOptions:
+    """What is told about a table, and the types of its columns that stand in folders' names, where a recipe made it."""
+    note = find_prepared(source)
+    if note is None or note.steps.output.format == "csv":
+        return options
+    parts = note.steps.output.partition_by
+    return replace(
+        options, types={**{item.name: item.type for item in note.columns if item.name in parts}, **options.types}
+    )
 
 
 def _find_far(uri: str) -> PreparedTable | None:

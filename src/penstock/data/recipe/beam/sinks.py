@@ -61,9 +61,10 @@ def write_files(
     Each bundle writes files of its own under a temporary name; once all are known they are renamed, so that a bundle
     that is retried leaves nothing twice. is_single: one file a partition, written by one worker.
     """
-    schema = rows.schema.without(*partition_by)
+    # Readers of Parquet take a column from the folders' names, those of CSV would not see it.
+    schema = rows.schema.without(*partition_by) if file_format == "parquet" else rows.schema
     temporary = FileSystems.join(folder, f".temp-{uuid.uuid4().hex}")
-    pieces = rows.batches | f"{label}: partition" >> beam.FlatMap(_pieces, tuple(partition_by))
+    pieces = rows.batches | f"{label}: partition" >> beam.FlatMap(_pieces, tuple(partition_by), schema.names)
     if is_single:
         pieces = (
             pieces
@@ -91,13 +92,13 @@ class _Piece:
     batch: ColumnBatch
 
 
-def _pieces(batch: ColumnBatch, partition_by: tuple[str, ...]) -> Iterator[_Piece]:
+def _pieces(batch: ColumnBatch, partition_by: tuple[str, ...], written: tuple[str, ...]) -> Iterator[_Piece]:
     Metrics.counter("penstock", ROWS_COUNTER).inc(batch.rows)
     if not partition_by:
         yield _Piece("", batch)
         return
     keys = list(rows_of(batch.select(partition_by)))
-    rest = batch.select(batch.schema.without(*partition_by).names)
+    rest = batch.select(written)
     for key in dict.fromkeys(keys):
         chosen = np.array([place for place, other in enumerate(keys) if other == key])
         folders = [
