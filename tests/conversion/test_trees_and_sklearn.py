@@ -146,6 +146,12 @@ def test_pickles_are_refused_with_the_reason(tmp_path: Path) -> None:
         import_file(str(tmp_path / "model.h5"), output=str(tmp_path / "bundle"))
 
 
+def test_a_bundles_own_description_is_told_from_a_model(tmp_path: Path) -> None:
+    (tmp_path / "bundle.json").write_text("{}")
+    with pytest.raises(UsageError, match="describes the bundle that its folder is; name the folder"):
+        import_file(str(tmp_path / "bundle.json"), output=str(tmp_path / "out"))
+
+
 def test_the_bundle_says_what_it_was_made_of(tmp_path: Path) -> None:
     grow(tmp_path / "model.txt", "regression", TOTAL)
     import_file(str(tmp_path / "model.txt"), output=str(tmp_path / "bundle"), columns=["p", "q", "r", "s"])

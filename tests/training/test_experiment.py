@@ -28,6 +28,11 @@ def test_a_number_may_be_written_with_an_exponent_and_no_point() -> None:
     }
 
 
+def test_words_that_yaml_takes_for_truth_may_name_classes() -> None:
+    text = "data: a.csv\nlabel: sold\nestimator: {type: DNNClassifier, batch_norm: yes, class_weight: {yes: 2, no: 1}}"
+    assert parse_experiment(text).estimator.parameters == {"batch_norm": True, "class_weight": {"yes": 2, "no": 1}}
+
+
 def test_relative_sources_are_taken_from_the_files_folder(tmp_path: Path) -> None:
     file = tmp_path / "houses.yaml"
     file.write_text("data: {source: [a.csv, gs://bucket/b.csv], evaluation: /abs/c.csv}\nlabel: MEDV\n")

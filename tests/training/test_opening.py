@@ -1,13 +1,16 @@
 """What an experiment gets wrong is told before anything is trained, by name and with the nearest one."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.data.recipe.serving_input import serving_section
-from penstock.errors import PenstockError
+from penstock.errors import ConfigError, PenstockError
 from penstock.estimators.run_config import RunConfig
 from penstock.settings import Settings
+from penstock.training.catalog import check_arguments, estimator_class
 from penstock.training.experiment import Experiment, parse_experiment
 from penstock.training.opening import OpenExperiment, open_experiment, open_tables
 
@@ -87,3 +90,17 @@ def test_the_evaluation_table_needs_the_label_too(tmp_path: Path, settings: Sett
 def test_a_checked_section_is_taken_as_it_is() -> None:
     section = serving_section({"rename": {"y": "x"}})
     assert serving_section(section) is section
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_trees": "many"}, "n_trees is 'many'; expected `int | null`, got `str`"),
+        ({"loss": "mse"}, "loss is 'mse'; expected one of mean_squared_error, mean_absolute_error"),
+        ({"intervals": "wide"}, "intervals is 'wide'; expected"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_arguments(estimator_class("BoostedTreesRegressor"), arguments)
+    check_arguments(estimator_class("DNNRegressor"), {"hidden_units": [8], "learning_rate": 1, "dropout": None})

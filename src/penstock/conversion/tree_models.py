@@ -73,7 +73,8 @@ def convert_xgboost(path: Path) -> Converted:
     try:
         booster.load_model(str(path))
     except Exception as error:
-        told = " ".join(str(error).split())[:200]
+        # Behind its reason XGBoost lists where it was in its own code.
+        told = " ".join(str(error).partition("Stack trace")[0].split())[:200]
         raise BundleError(f"{path} is not an XGBoost model in JSON or UBJSON form: {told}") from error
     if booster.feature_types and "c" in booster.feature_types:
         raise BundleError(f"{path} splits categories in sets, which its converter does not translate")

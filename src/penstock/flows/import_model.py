@@ -87,6 +87,8 @@ def _convert(source: str, signature: str) -> Converted:
         return convert_tensorflow(saved, maker="TensorFlow SavedModel", signature=signature)
     if signature:
         raise UsageError("a signature is of a TensorFlow SavedModel's folder; this is a file")
+    if path.name == MANIFEST_NAME:
+        raise UsageError(f"{source} describes the bundle that its folder is; name the folder, which needs no import")
     suffix = path.suffix.lower()
     if suffix in _PICKLES:
         raise UsageError(

@@ -1,8 +1,11 @@
 """Estimators by the names that experiment files use. A class is imported when it is asked for."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any, get_args
+
+import msgspec
 
 from penstock.errors import ConfigError, did_you_mean
 from penstock.estimators.estimator import Estimator
@@ -40,8 +43,10 @@ def estimator_class(name: str) -> type[Estimator]:
     return found
 
 
-def check_arguments(estimator: type[Estimator], names: Iterable[str]) -> None:
-    """Raises ConfigError for a name in the section `estimator` that this estimator has no argument for."""
+def check_arguments(estimator: type[Estimator], arguments: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a name in the section `estimator` that this estimator has no argument for, and for a
+    value of another type than the argument's.
+    """
     given_elsewhere = {
         "self",
         "feature_columns",
@@ -51,10 +56,30 @@ def check_arguments(estimator: type[Estimator], names: Iterable[str]) -> None:
         "config",
     }
     parameters = inspect.signature(estimator.__init__).parameters.values()
-    known = [one.name for one in parameters if one.name not in given_elsewhere]
-    for name in names:
+    known = {one.name: one.annotation for one in parameters if one.name not in given_elsewhere}
+    for name, value in arguments.items():
         if name not in known:
             close = did_you_mean(str(name), ["type", *known])
             raise ConfigError(
                 f"estimator {estimator.__name__} has no argument {name!r}; it has {', '.join(known)}{close}"
             )
+        if (complaint := _complaint(value, known[name])) is not None:
+            raise ConfigError(f"estimator {estimator.__name__}: {name} is {value!r}; {complaint}")
+
+
+def _complaint(value: Any, wanted: Any) -> str | None:
+    """What is wrong with the type of a value, in words; None where it is as wanted, or nothing can tell."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a tuning's numbers
+    elif isinstance(value, Mapping):
+        value = {str(key): one for key, one in value.items()}
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        if "`array" in str(error):
+            return None  # the estimator takes a single size, too, or says what it expects
+        choices = ", ".join(map(str, get_args(wanted)))
+        return f"expected one of {choices}" if "enum" in str(error) else str(error)[:1].lower() + str(error)[1:]
+    except TypeError:
+        return None  # a type of Python's own, such as a function
+    return None

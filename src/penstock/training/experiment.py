@@ -116,7 +116,15 @@ def load_experiment(place: str | Path) -> Experiment:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with the numbers of 1.2: 1e-4, which people write for a learning rate, is no text."""
+    """YAML 1.1 with the numbers of 1.2: 1e-4, which people write for a learning rate, is no text. `yes` and `no` are
+    words where they name something: a class, a column.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:bool":
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep=deep)
 
 
 _Loader.add_implicit_resolver(
