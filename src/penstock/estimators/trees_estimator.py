@@ -29,9 +29,9 @@ from penstock.estimators.warm_start import warm_checkpoint, warm_setup
 from penstock.features.column import FeatureColumn
 from penstock.settings import load_settings, load_task_variables
 
-__all__ = ["TreesEstimator"]
+__all__ = ["OPEN_ENDED_TREES", "TreesEstimator"]
 
-_OPEN_ENDED_TREES = 3000
+OPEN_ENDED_TREES = 3000
 _VALIDATION_SHARE = 0.1
 _MOST_VALIDATION_ROWS = 50_000
 
@@ -173,7 +173,7 @@ class TreesEstimator(Estimator):
         everything = None if held_out is None or self._ring.is_alone else rows.all()
         warm = self._warm_trees(checkpoint, looks)
         booster = self._grow(
-            rows, kept, held_out, setup, checkpoint, warm, looks, total or _OPEN_ENDED_TREES, every, show
+            rows, kept, held_out, setup, checkpoint, warm, looks, total or OPEN_ENDED_TREES, every, show
         )
         if held_out is not None:
             self._grow_again(everything or rows.all(), setup, warm, looks)

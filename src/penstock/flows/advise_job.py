@@ -12,6 +12,7 @@ from penstock.errors import PreconditionError
 from penstock.estimators.defaults import recipe_for
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.run_config import RunConfig
+from penstock.estimators.trees_estimator import OPEN_ENDED_TREES, TreesEstimator
 from penstock.flows.training_rows import with_prepared_rows
 from penstock.jobs.pricing import Advice, Speed, advise, load_prices
 from penstock.settings import Settings
@@ -42,7 +43,7 @@ def advise_job(experiment: Experiment, *, settings: Settings, note: Callable[[st
         rough, _ = _measure(opened, every=_FIRST_STEPS, looks=2)
         every = max(_FIRST_STEPS, int(_INTERVAL_S / rough))
         step_s, parameters = _measure(opened, every=every, looks=_LOOKS)
-        steps = experiment.training.max_steps or _planned_steps(opened)
+        steps = _planned_steps(opened)
     return advise(Speed(steps=steps, step_s=step_s, parameters=parameters), prices)
 
 
@@ -61,7 +62,8 @@ def _measure(opened: OpenExperiment, *, every: int, looks: int) -> tuple[float, 
 
     with tempfile.TemporaryDirectory(prefix="penstock-advise-") as folder:
         config = RunConfig(tf_random_seed=opened.experiment.training.seed, show_progress=False)
-        estimator = opened.make(model_dir=folder, config=config)
+        enough = {"n_trees": every * (looks + 2)} if _grows_trees(opened) else {}
+        estimator = opened.make(model_dir=folder, config=config, parameters=enough)
         with suppress(_Enough):
             estimator.train_with_visits(opened.training_input, max_steps=every * (looks + 2), every=every, visit=look)
         parameters = _learned_numbers(Path(folder))
@@ -78,7 +80,16 @@ def _learned_numbers(folder: Path) -> int:
 
 
 def _planned_steps(opened: OpenExperiment) -> int:
-    """Steps of a training that names none: those its estimator would plan, before it stops early."""
+    """Steps, or trees, of the training: as many as are named, or as its estimator plans before it stops early."""
+    named = [opened.experiment.training.max_steps, opened.experiment.estimator.parameters.get("n_trees")]
+    if limits := [limit for limit in named if limit]:
+        return min(limits)
+    if _grows_trees(opened):
+        return OPEN_ENDED_TREES
     examples = opened.training_input().examples(None)
     rows = examples.features.rows
     return recipe_for(rows, examples.batching.rows_per_step(rows)).steps
+
+
+def _grows_trees(opened: OpenExperiment) -> bool:
+    return issubclass(opened.estimator, TreesEstimator)
