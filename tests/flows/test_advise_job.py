@@ -8,6 +8,7 @@ from penstock.settings import Settings
 from penstock.training.experiment import load_experiment
 
 
+@pytest.mark.slow
 def test_trees_are_counted_as_the_experiment_names_them_however_few(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
