@@ -21,6 +21,7 @@ __all__ = ["tune"]
 @click.option("--algorithm", type=click.Choice(["tpe", "gp", "random", "grid"]), help="How to search; default tpe.")
 @click.option("--pruner", type=click.Choice(["asha", "median", "none"]), help="What ends hopeless trials early.")
 @click.option("--folds", type=click.IntRange(2), metavar="K", help="Cross-validate instead of holding rows out once.")
+@click.option("--cluster", metavar="ADDRESS", help="Ray cluster for the trials (PENSTOCK_RAY_ADDRESS); default: here.")
 @click.option("--name", metavar="STUDY", help="Name of the study; default: the file's.")
 @click.option("--resume", is_flag=True, help="Go on with the study of that name, every finished trial counted once.")
 @click.option("--register", metavar="MODEL", help="Register the winner as a version of this model, made if new.")
@@ -58,6 +59,7 @@ def tune(ctx: click.Context, /, experiment: str, output_format: str, **given: An
             name=name,
             changes=changes,
             resume=given["resume"],
+            cluster=given["cluster"] or settings.ray_address,
             note=echo_note,
             watch=watch,
         )

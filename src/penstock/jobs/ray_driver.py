@@ -102,7 +102,11 @@ def main() -> int:
     """Runs the plan in the current folder; exit status 0 when the master ended well."""
     plan = msgspec.json.decode(Path(PLAN_NAME).read_bytes(), type=Plan)
     # The replicas' output reaches the log as Answers; Ray would print it a second time.
-    ray.init(log_to_driver=False, logging_level="ERROR")
+    try:
+        ray.init(log_to_driver=False, logging_level="ERROR")
+    except ConnectionError as error:
+        _tell(Answer(failure=f"The job's driver cannot reach its cluster: {error}", exit_status=_LOST))
+        return 1
     try:
         if plan.penstock_version != __version__:
             _note(f"submitted by Penstock {plan.penstock_version}, run by {__version__}", severity="WARNING")
