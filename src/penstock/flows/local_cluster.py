@@ -3,9 +3,11 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -63,6 +65,9 @@ def run_local_cluster(
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
     if serves:
         environment |= FAST_SERVING
+    # In Ray's own folder a job looks for the cluster that started last on the machine, whichever took it. The name is
+    # short because sockets lie in it.
+    folder = tempfile.mkdtemp(prefix="penstock-ray-", dir="/tmp")
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--node-ip-address={_HOST}", f"--dashboard-host={_HOST}", f"--dashboard-port={port}"]
     with ExitStack() as reserved:
@@ -79,6 +84,7 @@ def run_local_cluster(
         command += [
             f"--num-cpus={cpus or _PRETENDED_CPUS}",
             "--port=0",
+            f"--temp-dir={folder}",
             f"--resources={json.dumps({FIXED_CLUSTER: 1})}",
         ]
     usual = signal.signal(signal.SIGTERM, _interrupt)
@@ -99,6 +105,7 @@ def run_local_cluster(
             return descendants(awaited={process.pid})
 
         end_all(left, grace_s=10.0)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _autoscaling(machines: int) -> dict[str, Any]:
