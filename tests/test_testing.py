@@ -1,6 +1,10 @@
 """Every canned estimator passes the public checks; and the checks tell an estimator that does not."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -36,6 +40,23 @@ SLOW = {name for name in MAKERS if not name.startswith(("DNNReg", "BoostedTreesC
 def test_every_canned_estimator_passes(name: str) -> None:
     checks = check_estimator(lambda folder, config: MAKERS[name](model_dir=folder, config=config))
     assert len(checks) == 6
+
+
+@pytest.mark.slow
+def test_networks_pass_on_tensorflow_too() -> None:
+    if find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed (the extra tensorflow)")
+    tests = ["-k", "test_every_canned_estimator_passes and not Boosted", "-n0", "-q", "-p", "no:cacheprovider"]
+    # Keras' own conversion from TensorFlow warns.
+    quiet = ["-W", "ignore:__array__ implementation:DeprecationWarning"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", __file__, *tests, *quiet],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert f"{len(MAKERS) - 2} passed" in done.stdout
 
 
 class Forgetful(estimator.DNNRegressor):

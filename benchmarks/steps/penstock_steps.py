@@ -55,7 +55,7 @@ def make(problem: dict) -> Callable[[], float]:
     loop = JaxLoop(program)
     features, labels = rows_of(problem)
     placed, order = loop.place(Rows((features,), labels)), order_of(problem)
-    start, rates = program.initial_state(), np.full(problem["steps"], 1e-3, np.float32)
+    start, rates = program.state(), np.full(problem["steps"], 1e-3, np.float32)
 
     def run() -> float:
         _, losses = loop.run(

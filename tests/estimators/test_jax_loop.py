@@ -35,7 +35,7 @@ def make_rows(count: int = 50) -> Rows:
 
 def run(program: Program, groups: list[int], order: Any = None, rows: Rows | None = None) -> tuple[TrainState, Any]:
     loop = JaxLoop(program)
-    placed, state = loop.place(rows or make_rows()), loop.start(program.initial_state())
+    placed, state = loop.place(rows or make_rows()), loop.start(program.state())
     losses, done = [], 0
     for size in groups:
         state, loss = loop.run(

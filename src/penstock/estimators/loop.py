@@ -95,7 +95,7 @@ class Program:
     decay_scales: Mapping[int, float] = field(default_factory=dict)
     scheduled: tuple[int, ...] = ()
 
-    def initial_state(self) -> TrainState:
+    def state(self) -> TrainState:
         """The values that the model's and optimizers' variables have now, at step 0."""
 
         def values(variables: Sequence[Any]) -> tuple[Array, ...]:

@@ -132,7 +132,7 @@ class NetworkDesign:
             weights = weights_of(model, trainable, non_trainable)
             started = network.first_weights(front, weights, rows.inputs, seed=self.seed)
             trainable = tuple(started[key] for key in variable_keys(model)[: len(trainable)])
-        state = TrainState(0, trainable, non_trainable, compiled.program.initial_state().optimizer)
+        state = TrainState(0, trainable, non_trainable, compiled.first_optimizer)
         source = self.options.warm_start_from
         return state if source is None else warm_state(source, state)
 
@@ -158,7 +158,7 @@ def checkpoint_of(state: TrainState, stopping: EarlyStopping | None) -> Checkpoi
 
 def state_of(checkpoint: Checkpoint, program: Program) -> TrainState:
     """The state in a checkpoint. Raises TrainingError where it is of another network."""
-    expected = program.initial_state()
+    expected = program.state()
 
     def series(part: str) -> tuple[NDArray[Any], ...]:
         wanted = getattr(expected, part)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from penstock.estimators.loop import Program, TrainLoop
+from penstock.estimators.loop import Array, Program, TrainLoop
 from penstock.estimators.loops import make_loop
 
 __all__ = ["CompiledProgram", "compiled_program"]
@@ -17,8 +17,11 @@ _KEPT = 8
 
 @dataclass(frozen=True, eq=False)
 class CompiledProgram:
+    """first_optimizer: what the optimizers' variables held before the first step; on TensorFlow steps change them."""
+
     program: Program
     loop: TrainLoop
+    first_optimizer: tuple[Array, ...]
 
 
 _programs: OrderedDict[str, CompiledProgram] = OrderedDict()
@@ -31,7 +34,7 @@ def compiled_program(key: str, make: Callable[[], Program]) -> CompiledProgram:
         kept = _programs.get(key)
         if kept is None:
             program = make()
-            kept = _programs[key] = CompiledProgram(program, make_loop(program))
+            kept = _programs[key] = CompiledProgram(program, make_loop(program), program.state().optimizer)
             while len(_programs) > _KEPT:
                 _programs.popitem(last=False)
         _programs.move_to_end(key)

@@ -58,7 +58,7 @@ class TensorFlowLoop:
         return state, losses
 
     def fetch(self, state: Any, step: int) -> TrainState:
-        return self._program.initial_state().at(step)
+        return self._program.state().at(step)
 
     def outputs(self, state: TrainState, rows: Rows) -> Array:
         model = self._program.model
