@@ -43,7 +43,9 @@ def test_categorical_values_stay_as_they_were_written() -> None:
         ({"params": [{"parameterName": "n", "type": "CATEGORICAL"}]}, "'n'.*no categoricalValues"),
         ({"params": [RATE], "maxTrial": 3}, "no field 'maxTrial'.*did you mean 'maxTrials'"),
         ({"params": [{**RATE, "minvalue": 1}]}, r"params\[0\] has no field 'minvalue'"),
-        ({"params": [RATE], "maxTrials": -1}, "trials is -1"),
+        ({"params": [RATE], "maxTrials": -1}, r"trials \(maxTrials\) is -1"),
+        ({"params": [RATE], "maxParallelTrials": -1}, r"maxParallelTrials\) is -1"),
+        ({"params": [RATE], "goal": "MINIMISE"}, "goal is 'MINIMISE'; expected one of .* did you mean 'MINIMIZE'"),
         ([], "is no section"),
     ],
 )

@@ -1,6 +1,7 @@
 """`penstock tokens`: who may ask a prediction server that others can reach."""
 
 from pathlib import Path
+from shlex import quote
 from typing import cast
 
 import click
@@ -37,7 +38,7 @@ def create(ctx: click.Context, name: str, scopes: tuple[str, ...], models: tuple
     echo_note(
         f"token {name!r} allows {', '.join(scopes)} of {', '.join(models) or 'every model'}; it is not shown again"
     )
-    echo_next(f"penstock serve --host 0.0.0.0 --tokens-file {file.path}")
+    echo_next(f"penstock serve --host 0.0.0.0 --tokens-file {quote(str(file.path))}")
 
 
 @tokens.command(name="list")

@@ -1,5 +1,7 @@
 """`penstock train`: an experiment file in, a bundle and on request a registered version out."""
 
+from shlex import quote
+
 import click
 
 from penstock.cli.output import echo_json, echo_next, echo_note, echo_table, format_option, settings_of
@@ -82,7 +84,8 @@ def train(
     click.echo(f"bundle  {trained.uri}")
     if version is None:
         echo_next(
-            f"penstock train {experiment} --register NAME, or: penstock local predict --model-dir {trained.uri} …"
+            f"penstock train {quote(str(experiment))} --register NAME, "
+            f"or: penstock local predict --model-dir {quote(trained.uri)} …"
         )
     else:
         click.echo(f"version {version.name} of model {register}")
@@ -90,4 +93,4 @@ def train(
             command = f"penstock versions set-default {version.name} --model {register}"
             echo_note(f"it answers when it is named; to make it the default: {command}")
         echo_next("penstock serve")
-    echo_note(f"look inside: penstock tensorboard {trained.model_dir}")
+    echo_note(f"look inside: penstock tensorboard {quote(str(trained.model_dir))}")

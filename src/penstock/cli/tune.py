@@ -1,6 +1,7 @@
 """`penstock tune`: an experiment file in, its best parameters out, trained with them and on request registered."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,7 +87,7 @@ def tune(ctx: click.Context, /, experiment: str, output_format: str, **given: An
             echo_next("penstock serve")
     if tuned.trained is None:
         echo_note("stopped; the best so far is told, and not trained to its end")
-        echo_next(f"penstock tune {experiment} --name {name} --resume")
+        echo_next(f"penstock tune {quote(str(experiment))} --name {quote(name)} --resume")
         sys.exit(130)
 
 

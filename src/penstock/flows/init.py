@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from penstock.bundle.manifest import Task
@@ -60,7 +61,7 @@ def write_experiment(
     look = _look(given, label, settings, read or {})
     place = source if "://" in source else os.path.relpath(source, path.parent)
     path.write_text(experiment_text(place, label=label, look=look, read=read or {}, path=path))
-    command = f"penstock train {path} --register {model_name_of(stem_of(source))}"
+    command = f"penstock train {quote(str(path))} --register {model_name_of(stem_of(source))}"
     return Written((path,), command, look.detections)
 
 
@@ -96,7 +97,7 @@ def write_trainer(
     paths[0].write_text("")
     paths[1].write_text(text, encoding="utf-8")
     module = f"{folder.name}.task"
-    command = f"penstock local train --module-name {module} --package-path {folder} -- --output_dir output"
+    command = f"penstock local train --module-name {module} --package-path {quote(str(folder))} -- --output_dir output"
     return Written(tuple(paths), command, look.detections)
 
 
@@ -110,7 +111,9 @@ def write_example(name: str, *, folder: Path, overwrite: bool = False) -> Writte
     for packaged, path in paths.items():
         with as_file(files("penstock.data").joinpath("packaged", packaged)) as original:
             shutil.copyfile(original, path)
-    return Written(tuple(paths.values()), f"penstock init {paths['housing_lab.csv']} --label {_EXAMPLE_LABEL}")
+    return Written(
+        tuple(paths.values()), f"penstock init {quote(str(paths['housing_lab.csv']))} --label {_EXAMPLE_LABEL}"
+    )
 
 
 def experiment_text(source: str, *, label: str, look: "_Look", read: Mapping[str, Any], path: Path) -> str:

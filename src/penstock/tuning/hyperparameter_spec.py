@@ -1,7 +1,7 @@
 """ML Engine's HyperparameterSpec, read into a Specification."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -70,14 +70,14 @@ def parse_hyperparameter_spec(section: Any) -> HyperparameterSpec:
     if not isinstance(section, Mapping):
         raise ConfigError(f"{place} is no section; expected goal, params, maxTrials and the like")
     fields = {_camel(str(key)): value for key, value in section.items()}
-    _check_names(fields, HyperparameterSpec, place)
+    _check_words(fields, HyperparameterSpec, place)
     params = fields.get("params", [])
     if not isinstance(params, list) or not all(isinstance(one, Mapping) for one in params):
         raise ConfigError(f"{place}.params is no list of parameters; expected entries with parameterName and type")
     fields["params"] = []
     for number, entry in enumerate(params):
         spec = {_camel(str(key)): value for key, value in entry.items()}
-        _check_names(spec, ParameterSpec, f"{place}.params[{number}]")
+        _check_words(spec, ParameterSpec, f"{place}.params[{number}]")
         if isinstance(spec.get("categoricalValues"), list):
             spec["categoricalValues"] = [
                 value if isinstance(value, str) else _text(value) for value in spec["categoricalValues"]
@@ -112,11 +112,16 @@ def _parameter(spec: ParameterSpec) -> Parameter:
     return Parameter(name=spec.parameter_name, type=spec.type, values=values)
 
 
-def _check_names(fields: Mapping[str, Any], kind: type[msgspec.Struct], place: str) -> None:
-    known = [field.encode_name for field in msgspec.structs.fields(kind)]
-    for name in fields:
+def _check_words(fields: Mapping[str, Any], kind: type[msgspec.Struct], place: str) -> None:
+    """The names of fields, and values that are one of a few words."""
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for name, value in fields.items():
         if name not in known:
             raise ConfigError(f"{place} has no field {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}")
+        words = get_args(known[name]) if get_origin(known[name]) is Literal else ()
+        if words and value not in words:
+            near = did_you_mean(str(value), words)
+            raise ConfigError(f"{place}.{name} is {value!r}; expected one of {', '.join(words)}{near}")
 
 
 def _text(value: Any) -> str:

@@ -53,8 +53,7 @@ class Specification:
                     f"{where} is of type DOUBLE, and a grid (GRID_SEARCH) cannot try every number of a range; make it "
                     "DISCRETE with the values to try, or use another algorithm"
                 )
-        for name in ("trials", "parallel"):
-            value = getattr(self, name)
+        for name, value in (("trials (maxTrials)", self.trials), ("parallel (maxParallelTrials)", self.parallel)):
             if value is not None and value < 1:
                 raise ConfigError(f"{place}: {name} is {value}; expected at least 1")
         if self.failures < 0:
