@@ -2,6 +2,7 @@
 
 import compileall
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -20,7 +21,12 @@ SHARED = REPOSITORY.parent / "shared"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compiles Penstock once: under PYTHONDONTWRITEBYTECODE each of the many processes would compile it anew."""
+    """Compiles Penstock once: under PYTHONDONTWRITEBYTECODE each of the many processes would compile it anew.
+
+    And hears Ctrl-C, as do the processes that tests interrupt: what a shell starts in the background would not.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(REPOSITORY / "src" / "penstock", quiet=2)
 
