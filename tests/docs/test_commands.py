@@ -16,7 +16,13 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-LONG = {"auto.md", "estimators.md", "experiments.md", "levels.md", "tuning.md"}  # many trainings each, of kinds that other pages and tests train too
+LONG = {
+    "auto.md",
+    "estimators.md",
+    "experiments.md",
+    "levels.md",
+    "tuning.md",
+}  # many trainings each, of kinds that other pages and tests train too
 _BLOCK = re.compile(r"^(?:```sh|<!-- run)\n(.*?)^(?:```|-->)", re.MULTILINE | re.DOTALL)
 
 

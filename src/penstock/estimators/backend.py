@@ -6,11 +6,15 @@ import os
 from typing import Any
 
 # Keras reads the variable once, at import, and would fall back to TensorFlow.
+_IS_CHOSEN = "KERAS_BACKEND" in os.environ
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-import keras
-import numpy as np
-from numpy.typing import NDArray
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+if not _IS_CHOSEN:  # nor do processes begun from here, such as a job's trainer, have it chosen for them
+    del os.environ["KERAS_BACKEND"]
 
 __all__ = ["backend_name", "has_accelerator", "keras", "value_of"]
 
