@@ -95,7 +95,8 @@ def test_ten_rows_are_enough(tmp_path: Path) -> None:
     x = np.arange(10.0)
     auto = estimator.AutoClassifier(BUDGET_S, model_dir=tmp_path / "model", metric="log_loss")
     auto.train(lambda: ({"x": x}, np.where(x > 4, "high", "low").astype(object)), max_steps=10)
-    auto.export_saved_model(tmp_path / "export")
+    model = load_model(auto.export_saved_model(tmp_path / "export"))
+    assert model.predict(model.decode([{"x": 0.0}]))["classes"].ravel().tolist() == ["low"]
 
 
 def test_three_rows_are_not(tmp_path: Path) -> None:

@@ -136,10 +136,10 @@ def test_a_trial_without_a_machine_is_left_for_later_when_the_time_is_over(setti
     def story(number: int, attempt: int) -> Sequence[Sighting]:
         return well(number, attempt) if number == 1 else [Sighting(waits=True)] * 1_000_000
 
-    specification = replace(SPECIFICATION, timeout_s=0.2)
+    specification = replace(SPECIFICATION, timeout_s=1.0)
     with begin_study("s", specification, settings=settings) as study:
         host, _ = run(study, story)
-        assert host.stopped == [2, 3] or host.stopped == [2]
+        assert {2} <= set(host.stopped) <= {2, 3}
         assert study.result().number == 1
     with begin_study("s", SPECIFICATION, settings=settings, resume=True) as study:
         run(study, well)

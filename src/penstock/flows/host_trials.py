@@ -2,23 +2,19 @@
 
 import json
 import re
-import secrets
 from pathlib import Path
 
 import msgspec
 
-from penstock.jobs.machines import load_machines, replicas_of
-from penstock.jobs.ray_archive import planned_replicas
 from penstock.jobs.ray_client import RayJobs
-from penstock.jobs.ray_plan import EXPERIMENT_NAME, Plan
-from penstock.jobs.ray_trials import RayTrials
+from penstock.jobs.ray_plan import EXPERIMENT_NAME
+from penstock.jobs.ray_trials import RayTrials, trial_plan
 from penstock.jobs.training_input import TrainingInput
 from penstock.jobs.trial_host import TrialLaunch
 from penstock.settings import Settings
 from penstock.store.blobs import replace_file
 from penstock.training.experiment import Experiment
 from penstock.tuning.trial import Trial
-from penstock.version import __version__
 
 __all__ = ["host_trials", "launch_of"]
 
@@ -39,17 +35,7 @@ def host_trials(
     ray = RayJobs(cluster, token=settings.ray_token)
     ray.version()
     training = TrainingInput(scale_tier="CUSTOM", master_type=_MACHINE, python_module=_MODULE)
-    plan = Plan(
-        job_id=re.sub(r"\W", "_", study, flags=re.ASCII)[:80],
-        training=training,
-        arguments=[],
-        replicas=planned_replicas(replicas_of(training, load_machines(settings.home / "machines.yaml"))),
-        packages=[],
-        marker=secrets.token_hex(16),
-        max_restarts=0,  # a trial that is lost is begun again by the study, which counts its attempts
-        grace_s=float(settings.job_grace_s),
-        penstock_version=__version__,
-    )
+    plan = trial_plan(re.sub(r"\W", "_", study, flags=re.ASCII)[:80], training, settings=settings)
     file = folder / EXPERIMENT_NAME
     file.parent.mkdir(parents=True, exist_ok=True)
     replace_file(file, yaml.safe_dump(msgspec.to_builtins(experiment), sort_keys=False).encode())

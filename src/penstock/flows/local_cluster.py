@@ -65,15 +65,13 @@ def run_local_cluster(
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
     if serves:
         environment |= FAST_SERVING
-    # In Ray's own folder a job looks for the cluster that started last on the machine, whichever took it. The name is
-    # short because sockets lie in it.
-    folder = tempfile.mkdtemp(prefix="penstock-ray-", dir="/tmp")
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--node-ip-address={_HOST}", f"--dashboard-host={_HOST}", f"--dashboard-port={port}"]
     with ExitStack() as reserved:
         agent, client = (one.rpartition(":")[2] for one in free_addresses(2, reserved))
     # At Ray's own numbers a second cluster on the machine gets no agent, and without one it takes no job.
     command += [f"--dashboard-agent-listen-port={agent}", f"--ray-client-server-port={client}"]
+    folder = None
     if elastic:
         config = settings.home / "ray" / "autoscaling.json"
         config.write_text(json.dumps(_autoscaling(elastic)))
@@ -81,6 +79,9 @@ def run_local_cluster(
         command += [f"--autoscaling-config={config}", "--num-cpus=0", "--port=6379"]
         environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
     else:
+        # In Ray's own folder a job looks for the cluster that started last on the machine, whichever took it. The name
+        # is short because sockets lie in it.
+        folder = tempfile.mkdtemp(prefix="penstock-ray-", dir="/tmp")
         command += [
             f"--num-cpus={cpus or _PRETENDED_CPUS}",
             "--port=0",
@@ -105,7 +106,8 @@ def run_local_cluster(
             return descendants(awaited={process.pid})
 
         end_all(left, grace_s=10.0)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _autoscaling(machines: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ a Ray cluster.
 
 import json
 import os
-import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,9 @@ from typing import Any
 from penstock.errors import PenstockError
 from penstock.flows.run_trials import forget_others, run_trials
 from penstock.jobs.local_trials import LocalTrials
-from penstock.jobs.machines import load_machines, replicas_of
 from penstock.jobs.metric_sources import summary_folders
-from penstock.jobs.ray_archive import planned_replicas
 from penstock.jobs.ray_client import RayJobs
-from penstock.jobs.ray_plan import Plan
-from penstock.jobs.ray_trials import RayTrials
+from penstock.jobs.ray_trials import RayTrials, trial_plan
 from penstock.jobs.training_input import parse_job
 from penstock.jobs.trial_host import TrialHost, TrialLaunch
 from penstock.jobs.tuning_output import OUTPUT_NAME
@@ -34,7 +30,6 @@ from penstock.tuning.ledger import read_trials, study_name
 from penstock.tuning.study import Study, begin_study
 from penstock.tuning.training_output import flag_text, training_output
 from penstock.tuning.trial import Trial
-from penstock.version import __version__
 
 __all__ = ["main", "tune_trainer"]
 
@@ -97,17 +92,7 @@ def _host(job: _Job, tag: str, *, settings: Settings) -> TrialHost:
     if not settings.ray_address:
         return LocalTrials(module, environment=os.environ, tag=tag, folder=job.folder, listen=_hear)
     training, _ = parse_job({"trainingInput": job.training}, name="CLOUD_ML_JOB")
-    plan = Plan(
-        job_id=job.job_id,
-        training=training,
-        arguments=[],
-        replicas=planned_replicas(replicas_of(training, load_machines(settings.home / "machines.yaml"))),
-        packages=training.package_uris,
-        marker=secrets.token_hex(16),
-        max_restarts=0,  # a trial that is lost is begun again by the study, which counts its attempts
-        grace_s=float(settings.job_grace_s),
-        penstock_version=__version__,
-    )
+    plan = trial_plan(job.job_id, training, settings=settings)
     ray = RayJobs(settings.ray_address, token=settings.ray_token)
     return RayTrials(ray, settings.ray_address, plan, tag=tag, folder=job.folder, experiment="", listen=_hear)
 

@@ -16,14 +16,18 @@ import msgspec
 
 from penstock.errors import ServiceError, TrainingError
 from penstock.jobs.logs import SERVICE_TASK
+from penstock.jobs.machines import load_machines, replicas_of
 from penstock.jobs.processes import MARKER_VARIABLE
-from penstock.jobs.ray_archive import driver_command, ship
+from penstock.jobs.ray_archive import driver_command, planned_replicas, ship
 from penstock.jobs.ray_client import RayJob, RayJobs
 from penstock.jobs.ray_plan import ANSWER_PREFIX, Answer, Plan, PlannedTrial
+from penstock.jobs.training_input import TrainingInput
 from penstock.jobs.trial_host import Sighting, TrialHost, TrialLaunch
+from penstock.settings import Settings
 from penstock.store.blobs import replace_file
+from penstock.version import __version__
 
-__all__ = ["RayTrials", "stop_trials"]
+__all__ = ["RayTrials", "stop_trials", "trial_plan"]
 
 _POLL_S = 0.5
 _SILENCE_S = 60.0
@@ -51,7 +55,7 @@ class _Trial:
 
 
 class RayTrials:
-    """plan: what is alike in all trials; tag: of their metric. folder: of the study, for what is written down.
+    """plan: as `trial_plan` makes it. tag: of their metric. folder: of the study, for what is written down.
 
     experiment: a file that goes along, or "". listen: told what trainers print.
     Its methods raise TrainingError once the cluster does not answer for a minute.
@@ -186,6 +190,21 @@ class RayTrials:
                 trial.failure, trial.status = answer.failure, answer.exit_status
             if answer.message and (answer.task_name != SERVICE_TASK or answer.severity != "INFO"):
                 self._listen(number, answer.message, answer.severity)
+
+
+def trial_plan(job_id: str, training: TrainingInput, *, settings: Settings) -> Plan:
+    """What is alike in all trials of a tuning; arguments, job_dir, marker and trial are set for each."""
+    return Plan(
+        job_id=job_id,
+        training=training,
+        arguments=[],
+        replicas=planned_replicas(replicas_of(training, load_machines(settings.home / "machines.yaml"))),
+        packages=training.package_uris,
+        marker="",
+        max_restarts=0,  # a trial that is lost is begun again by the study, which counts its attempts
+        grace_s=float(settings.job_grace_s),
+        penstock_version=__version__,
+    )
 
 
 def stop_trials(folder: Path, address: str, *, token: str | None) -> None:
