@@ -280,7 +280,7 @@ def test_a_taken_name_is_refused_and_changes_nothing(desk: Desk, tmp_path: Path)
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_made(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("penstock.flows.submit_training.gpus_here", lambda: 0)
+    monkeypatch.setattr("penstock.jobs.machines.gpus_here", lambda: 0)
     with pytest.raises(PreconditionError, match="this machine has none"):
         desk.submit("one", "print('x')", scale_tier="BASIC_GPU")
     assert not desk.settings.home.exists()
