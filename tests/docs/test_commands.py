@@ -20,9 +20,14 @@ LONG = {
     "auto.md",
     "estimators.md",
     "experiments.md",
+    "jobs.md",
     "levels.md",
+    "monitoring.md",
+    "portability.md",
+    "recipes.md",
+    "registry.md",
     "tuning.md",
-}  # many trainings each, of kinds that other pages and tests train too
+}  # many commands each, most of which other pages and tests run too; `make check-full` runs these pages
 _BLOCK = re.compile(r"^(?:```sh|<!-- run)\n(.*?)^(?:```|-->)", re.MULTILINE | re.DOTALL)
 
 

@@ -323,7 +323,9 @@ class TreesEstimator(Estimator):
         return {
             **objective,
             **self._options.of_lightgbm(rows=setup.rows, seed=self._config.seed),
-            **ring_parameters(self._ring, load_task_variables().addresses, threads=load_settings().threads),
+            **ring_parameters(
+                self._ring, load_task_variables().addresses, threads=load_settings().threads, rows=setup.rows
+            ),
         }
 
     def _model_of(self, setup: Setup, model: str, step: int) -> FittedModel:

@@ -1,6 +1,9 @@
 """A Keras model on JAX as nodes of a graph, through jax2onnx (the extra `export`)."""
 
-from collections.abc import Sequence
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -61,7 +64,8 @@ def _translate(model: Any, specs: Sequence[tuple[tuple[int | None, ...], str]]) 
     ]
     name = getattr(model, "name", type(model).__name__)
     try:
-        translated = jax2onnx.to_onnx(call, described, model_name="keras", opset=OPSET)
+        with _rules_of_equinox_where_used():
+            translated = jax2onnx.to_onnx(call, described, model_name="keras", opset=OPSET)
     except Exception as error:
         raise ExportError(f"the Keras model {name!r} cannot be translated to ONNX: {_on_one_line(error)}") from error
     # Nodes are spliced one by one: functions of the model's own would be left behind.
@@ -73,6 +77,24 @@ def _translate(model: Any, specs: Sequence[tuple[tuple[int | None, ...], str]]) 
                 f"expected at most ai.onnx {OPSET}, which every runtime loads"
             )
     return inlined
+
+
+@contextmanager
+def _rules_of_equinox_where_used() -> Iterator[None]:
+    """Its first translation makes jax2onnx load its rules for every library. Those for Equinox run seventy programs
+    as they load, 7 s of 9, and matter to models made with it alone, which have imported it."""
+    if "equinox" in sys.modules:
+        yield
+        return
+    logger = logging.getLogger("jax2onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # It warns of each rule that it passes over.
+    sys.modules["equinox"] = None  # type: ignore[assignment]  # Python's mark of a module that is not to be found.
+    try:
+        yield
+    finally:
+        del sys.modules["equinox"]
+        logger.setLevel(level)
 
 
 def _used_domains(model: onnx.ModelProto) -> set[str]:
