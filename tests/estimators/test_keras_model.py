@@ -1,4 +1,6 @@
+import gc
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +90,16 @@ def test_a_model_of_another_shape_is_refused(houses: Any) -> None:
         KerasRegressor(model, [feature_column.numeric_column("rooms")]).train(lambda: houses, max_steps=1)
     with pytest.raises(ConfigError, match="model is a str; expected a Keras model"):
         KerasRegressor("dense")
+
+
+def test_a_function_lives_as_long_as_its_compiled_steps_are_kept(houses: Any) -> None:
+    """They are found by its address, which Python would give to another function."""
+
+    def build(width: int, outputs: int) -> Any:
+        return keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(outputs)])
+
+    KerasRegressor(build).train(lambda: houses, max_steps=1)
+    held = weakref.ref(build)
+    del build
+    gc.collect()
+    assert held() is not None

@@ -17,11 +17,14 @@ _KEPT = 8
 
 @dataclass(frozen=True, eq=False)
 class CompiledProgram:
-    """first_optimizer: what the optimizers' variables held before the first step; on TensorFlow steps change them."""
+    """first_optimizer: what the optimizers' variables held before the first step; on TensorFlow steps change them.
+    make: made the program. It is held because a key names a user's functions by their addresses, which another
+    function would have once these are gone."""
 
     program: Program
     loop: TrainLoop
     first_optimizer: tuple[Array, ...]
+    make: Callable[[], Program]
 
 
 _programs: OrderedDict[str, CompiledProgram] = OrderedDict()
@@ -34,7 +37,7 @@ def compiled_program(key: str, make: Callable[[], Program]) -> CompiledProgram:
         kept = _programs.get(key)
         if kept is None:
             program = make()
-            kept = _programs[key] = CompiledProgram(program, make_loop(program), program.state().optimizer)
+            kept = _programs[key] = CompiledProgram(program, make_loop(program), program.state().optimizer, make)
             while len(_programs) > _KEPT:
                 _programs.popitem(last=False)
         _programs.move_to_end(key)
