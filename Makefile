@@ -11,7 +11,7 @@ demo: core-environment  ## The main job on the packaged housing data, ending in 
 	$(BIN)/penstock demo
 
 test: environment  ## The everyday tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
 
 lint: environment  ## Format and lint
 	$(BIN)/ruff format --check .
@@ -27,7 +27,7 @@ check: lint types contracts test  ## What CI runs: under 10 minutes on 2 cores
 
 check-full: full-environment lint types contracts  ## check, and what is slow: chaos, clusters, browsers, every backend; no skips
 	scripts/system-packages.sh
-	PENSTOCK_NO_SKIPS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not gpu" --timeout 1800
+	PENSTOCK_NO_SKIPS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not gpu" --timeout 1800
 
 bench: full-environment  ## Speeds, next to peers measured in the same run
 	$(BIN)/python -m benchmarks

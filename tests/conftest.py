@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,6 +30,22 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(REPOSITORY / "src" / "penstock", quiet=2)
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist nobody asks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each test goes to whichever worker is free, but all that start a Ray cluster to one, by the names of their files.
+
+    Clusters on one machine share ports and a folder. Marks of xdist's own would do; pytest 9.2 makes them go unheard.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            words = Path(nodeid.partition("::")[0]).stem.split("_")
+            return "ray" if "ray" in words else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """Keras models of the user's own become nodes that give the same answers."""
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto
-
-os.environ.setdefault("KERAS_BACKEND", "jax")
 
 from penstock.data.schema import DataType
 from penstock.errors import ExportError, MissingExtraError
@@ -79,7 +76,7 @@ def subclassed(keras: Any) -> Any:
 def test_the_graph_answers_as_the_model(
     make: Callable[[Any], Any], specs: Specs, plain_session: Callable[[bytes], Any]
 ) -> None:
-    import keras
+    from penstock.estimators.backend import keras
 
     keras.utils.set_random_seed(0)
     model = make(keras)
@@ -109,7 +106,7 @@ def test_the_graph_answers_as_the_model(
 
 @pytest.mark.slow
 def test_two_models_fit_into_one_graph(plain_session: Callable[[bytes], Any]) -> None:
-    import keras
+    from penstock.estimators.backend import keras
 
     first, second = mixed(keras), mixed(keras)
     graph = GraphBuilder()
@@ -124,7 +121,7 @@ def test_two_models_fit_into_one_graph(plain_session: Callable[[bytes], Any]) ->
 
 @pytest.mark.slow
 def test_what_cannot_be_translated_is_named() -> None:
-    import keras
+    from penstock.estimators.backend import keras
 
     class Impossible(keras.Model):  # type: ignore[misc]
         def call(self, values: Any, training: bool = False) -> Any:

@@ -14,7 +14,7 @@ from penstock.jobs.jobs import Jobs
 from penstock.settings import Settings, load_settings
 from penstock.tuning.ledger import read_trials, study_name
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

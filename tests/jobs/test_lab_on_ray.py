@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.jobs.test_ray import Cluster, start, stop
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "housing" / "trainer"
 LAB_CONFIG = """

@@ -24,7 +24,7 @@ from penstock.jobs.states import JobState
 from penstock.jobs.training_input import Scheduling
 from penstock.settings import load_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(120)"
 
@@ -58,7 +58,9 @@ def start(home: Path, *words: str) -> Cluster:
     process = subprocess.Popen(command, env={**os.environ, "PENSTOCK_HOME": str(home)}, stderr=subprocess.PIPE)
     assert process.stderr is not None
     line = process.stderr.readline().decode()
-    assert "runs at" in line, line
+    if "runs at" not in line:
+        with process:  # it has ended, or is about to
+            pytest.fail(line + process.stderr.read().decode())
     return Cluster(f"http://127.0.0.1:{port}", home, process)
 
 

@@ -18,7 +18,7 @@ from penstock.jobs.processes import MARKER_VARIABLE, marked
 from penstock.jobs.states import JobState
 from penstock.settings import load_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 JOBS = 50
 # A replica stands in a folder of its own on a cluster, so the checkpoint's place is named in full.

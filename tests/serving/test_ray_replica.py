@@ -147,7 +147,6 @@ def cluster(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 @pytest.mark.timeout(600)
 def test_a_cluster_serves_a_registered_model_and_follows_its_versions(cluster: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
