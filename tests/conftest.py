@@ -19,6 +19,8 @@ from penstock.settings import Settings, load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
+IS_FULL = bool(os.environ.get("PENSTOCK_NO_SKIPS"))
+"""Whether this is `make check-full`, which draws more examples of what Hypothesis composes."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,7 +40,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     Clusters on one machine share ports and a folder. Marks of xdist's own would do; pytest 9.2 makes them go unheard.
     """
-    from xdist.scheduler import LoadScopeScheduling
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
@@ -160,7 +162,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """`make check-full` allows no skip but a GPU's."""
     report = yield
-    if report.skipped and os.environ.get("PENSTOCK_NO_SKIPS") and not hasattr(report, "wasxfail"):
+    if report.skipped and IS_FULL and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which check-full does not allow: {report.longrepr}"
     return report

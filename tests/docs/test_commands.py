@@ -18,14 +18,18 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 LONG = {
     "auto.md",
+    "batch.md",
+    "client.md",
     "estimators.md",
     "experiments.md",
+    "explaining.md",
     "jobs.md",
     "levels.md",
     "monitoring.md",
     "portability.md",
     "recipes.md",
     "registry.md",
+    "training.md",
     "tuning.md",
 }  # many commands each, most of which other pages and tests run too; `make check-full` runs these pages
 _BLOCK = re.compile(r"^(?:```sh|<!-- run)\n(.*?)^(?:```|-->)", re.MULTILINE | re.DOTALL)

@@ -54,7 +54,13 @@ def test_it_learns_a_known_function(houses: Any, input_of: InputOf, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "hidden", [{"batch_norm": True}, {"dropout": 0.2}, {"activation_fn": "gelu"}, {"optimizer": "Ftrl"}]
+    "hidden",
+    [
+        {"batch_norm": True},
+        {"activation_fn": "gelu"},
+        pytest.param({"dropout": 0.2}, marks=pytest.mark.slow),
+        pytest.param({"optimizer": "Ftrl"}, marks=pytest.mark.slow),
+    ],
 )
 def test_the_bundle_answers_like_the_trainer(hidden: Any, houses: Any, input_of: InputOf, tmp_path: Path) -> None:
     estimator = DNNRegressor([8, 4], columns(), tmp_path, **hidden).train(input_of(houses), max_steps=200)

@@ -8,6 +8,8 @@ from penstock.estimators.jax_loop import STEPS_PER_CALL, JaxLoop
 from penstock.estimators.loop import Hyperparameters, Program, Rows, TrainState, Updates
 from penstock.estimators.losses import mean_loss
 
+SLOW = pytest.mark.slow
+
 
 def make_program(*, dropout: bool = False) -> Program:
     inputs = [keras.Input((3,), name="numbers")]
@@ -50,8 +52,10 @@ def run(program: Program, groups: list[int], order: Any = None, rows: Rows | Non
     return loop.fetch(state, done), np.concatenate(losses)
 
 
-@pytest.mark.parametrize("batched", [False, True])
-@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize(
+    ("batched", "dropout"),
+    [(True, True), (False, False), pytest.param(True, False, marks=SLOW), pytest.param(False, True, marks=SLOW)],
+)
 def test_the_result_does_not_depend_on_how_steps_are_grouped(batched: bool, dropout: bool) -> None:
     order = np.random.default_rng(1).integers(0, 50, (1300, 16)).astype(np.int32) if batched else None
     whole, losses = run(make_program(dropout=dropout), [1300], order)

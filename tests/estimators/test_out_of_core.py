@@ -26,7 +26,7 @@ CAP_MB = 4
 """Of which a quarter is for rows: 1 MB, where the table needs about 5."""
 
 
-@pytest.fixture(scope="module", params=["parquet", "csv"])
+@pytest.fixture(scope="module", params=["parquet", pytest.param("csv", marks=pytest.mark.slow)])
 def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("large") / f"rows.{request.param}"
     with duckdb.connect() as connection:

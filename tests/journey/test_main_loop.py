@@ -46,7 +46,9 @@ def ask(server: str, model: str, instances: list[dict[str, Any]]) -> list[Any]:
     return list(predictions)
 
 
-@pytest.mark.parametrize("name", JOURNEYS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name.startswith("california") else pytest.mark.slow) for name in JOURNEYS]
+)
 def test_a_table_becomes_a_service_that_answers_as_the_trainer_does(
     name: str, shared_data: Path, penstock: Penstock, server: str, folder: Path
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_new_version_answers_without_a_restart(penstock: Penstock, server: str
     assert not math.isnan(by_value(first)[0])
 
 
+@pytest.mark.slow
 def test_the_lines_of_a_jsonl_file_are_answered_in_order(penstock: Penstock, server: str, folder: Path) -> None:
     penstock("init", "--example", "housing")
     (folder / "lab.yaml").write_text(
@@ -167,6 +170,7 @@ def test_callers_may_send_columns_renamed_and_rescaled(penstock: Penstock, serve
     assert "rooms" in missing.json()["error"]
 
 
+@pytest.mark.slow
 def test_whole_hours_and_infinite_cells_are_trained_exported_and_served(
     penstock: Penstock, server: str, folder: Path
 ) -> None:
