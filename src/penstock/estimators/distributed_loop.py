@@ -1,7 +1,7 @@
 """Training steps on JAX over several devices and processes: rows sharded, gradients reduced once a step.
 
 Every step sees the same rows as on one device, whoever holds them: a device computes on those of the step that lie in
-its shard, and one fused all-reduce (gloo between CPUs, NCCL between GPUs) adds up what all found. So the number of
+its shard, and one fused reduction (over gloo between CPUs, NCCL between GPUs) adds up what all found. So the number of
 workers changes nothing but the order in which floats are added.
 """
 
@@ -55,7 +55,7 @@ class DistributedJaxLoop:
         spec, same = PartitionSpec(_AXIS), PartitionSpec()
         self._run_steps = jax.jit(
             jax.shard_map(
-                partial(_run_steps, program),
+                partial(_run_steps, program, self._devices[0].platform == "cpu"),
                 mesh=self._mesh,
                 in_specs=(same, spec, spec, same, same, same, same),
                 out_specs=(same, same),
@@ -185,6 +185,7 @@ class DistributedJaxLoop:
 
 def _run_steps(
     program: Program,
+    is_on_cpu: bool,
     state: Any,
     data: Any,
     picked: Any,
@@ -204,7 +205,7 @@ def _run_steps(
             )
             return gradients, loss, moved, jnp.sum(weights)
 
-        gradients, loss, moved = _reduced(*_on_own_rows(found, data, picked, index))
+        gradients, loss, moved = _reduced(*_on_own_rows(found, data, picked, index), is_on_cpu=is_on_cpu)
         trainable, optimizer = apply_updates(
             program, trainable, optimizer, gradients, learning_rates[index], hyperparameters[0] * shares[index]
         )
@@ -235,15 +236,31 @@ def _on_own_rows(found: Callable[[Any, Any, Any], Any], data: Any, picked: Any, 
     )
 
 
-def _reduced(gradients: Any, loss: Any, moved: Any, weight: Any) -> Any:
-    """Averages over all shards by the weight of their rows, in a single all-reduce."""
+def _reduced(gradients: Any, loss: Any, moved: Any, weight: Any, *, is_on_cpu: bool) -> Any:
+    """Averages over all shards by the weight of their rows, in a single reduction."""
     floats = [array for array in moved if jnp.issubdtype(array.dtype, jnp.floating)]
     flat, restore = ravel_pytree((gradients, loss, floats))
-    sums = jax.lax.psum(jnp.concatenate([flat * weight, weight[None]]), _AXIS)
+    sums = _summed(jnp.concatenate([flat * weight, weight[None]]), is_on_cpu=is_on_cpu)
     gradients, loss, averaged = restore(sums[:-1] / jnp.maximum(sums[-1], 1e-12))
     rest = iter(averaged)
     moved = [next(rest) if jnp.issubdtype(array.dtype, jnp.floating) else array for array in moved]
     return gradients, loss, moved
+
+
+def _summed(vector: Any, *, is_on_cpu: bool) -> Any:
+    """The sum over all shards, the same bits in each: as long as partners add the same two sums, order is no matter.
+
+    gloo's own all-reduce passes ten messages one after the other, and a core that slept wakes up for each: 4 ms for
+    68,000 numbers of two processes, where one exchange takes 0.3.
+    """
+    size = jax.lax.axis_size(_AXIS)
+    if not is_on_cpu or size & (size - 1):
+        return jax.lax.psum(vector, _AXIS)
+    distance = 1
+    while distance < size:
+        vector += jax.lax.ppermute(vector, _AXIS, [(shard, shard ^ distance) for shard in range(size)])
+        distance *= 2
+    return vector
 
 
 def _local(array: Any) -> Array:

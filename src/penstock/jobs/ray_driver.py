@@ -74,7 +74,10 @@ class ReplicaHost:
         told = msgspec.json.decode(request, type=ReplicaRequest)
         home = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}"
         folder = home / "replicas" / f"{told.marker}-{told.task_name}"
-        here = Path.cwd()  # Ray unpacked the job's folder here
+        try:
+            here = Path.cwd()  # Ray unpacked the job's folder here
+        except FileNotFoundError:
+            return  # and has cleared it away since: a replica that is lost, which the driver starts anew
         packages = [one if "://" in one else str(here / one) for one in told.packages]
         if (here / EXPERIMENT_NAME).exists():
             folder.mkdir(parents=True, exist_ok=True)
