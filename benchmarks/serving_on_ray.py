@@ -141,3 +141,7 @@ def deployed(bundle: str, folder: Path) -> Iterator[tuple[str, int]]:
         with suppress(subprocess.TimeoutExpired):
             cluster.wait(60)
         cluster.kill()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
