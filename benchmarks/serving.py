@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ HERE = Path(__file__).resolve().parent
 ONNX_RUNTIME = "onnxruntime==1.32.0"
 RAY = "ray[serve]==2.60.0"
 TURNS = 3
+ONE_ROW = {"instances": [dict.fromkeys(COLUMNS, 1.0)]}
 
 
 def main(arguments: list[str]) -> None:
@@ -72,6 +74,7 @@ def main(arguments: list[str]) -> None:
             print(f"turn {turn + 1}: at half of that load: {told_half(at_half[-1:])}", file=sys.stderr, flush=True)
         rows_s = statistics.median(binary_rows_per_second(bundle, seconds=seconds) for _ in range(TURNS))
         start_s = statistics.median(start_seconds(bundle) for _ in range(5))
+        woken_s = statistics.median(woken_seconds(bundle) for _ in range(5))
     medians = {name: statistics.median(run.requests_s for run in runs) for name, runs in found.items()}
     of_cpu = {name: statistics.median(run.requests_cpu_s for run in runs) for name, runs in found.items()}
     report(
@@ -109,7 +112,8 @@ def main(arguments: list[str]) -> None:
             "the peers with none of these. MLServer is asked in its own protocol, Ray Serve has one replica.",
             f"Penstock at half of that load: {told_half(at_half)}.",
             f"Penstock over Open Inference with binary tensors, 1,000 rows a request: {rows_s:,.0f} rows/s.",
-            f"Penstock from its start to its first answer: {start_s:.2f} s, median of five; its worker holds "
+            f"Penstock from its start to its first answer: {start_s:.2f} s; from no worker to an answer: {woken_s:.2f} s; "
+            "medians of five. Its worker holds "
             f"{statistics.median(run.largest_mb for run in found['Penstock']):,.0f} MB of memory.",
             f"Load average at the end {os.getloadavg()[0]:.1f}: where other work shares the cores, requests/s and "
             "latencies suffer from it, and requests per second of processor time are what compares.",
@@ -236,16 +240,34 @@ def read_answer(connection: socket.socket) -> None:
 
 def start_seconds(bundle: str) -> float:
     """From the start of the command to the first answer."""
-    command = [sys.executable, "-m", "penstock.cli.main", "serve", "--port", "0", "--model-name", "housing"]
     started = time.perf_counter()
+    with serving(bundle) as (url, _):
+        ask(url, ONE_ROW)
+        return time.perf_counter() - started
+
+
+def woken_seconds(bundle: str) -> float:
+    """From a request to its answer by a server whose workers have all gone home."""
+    with serving(bundle, "--workers", "0:1", "--idle-after", "1") as (url, pid):
+        ask(url, ONE_ROW)
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        while children.read_text().strip():
+            time.sleep(0.1)
+        started = time.perf_counter()
+        ask(url, ONE_ROW)
+        return time.perf_counter() - started
+
+
+@contextmanager
+def serving(bundle: str, *words: str) -> Iterator[tuple[str, int]]:
+    """The address that predicts, and the server's process."""
+    command = [sys.executable, "-m", "penstock.cli.main", "serve", "--port", "0", "--model-name", "housing", *words]
     with subprocess.Popen(
         [*command, "--model-dir", bundle], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
         try:
-            url = process.stdout.readline().split()[-1]
-            ask(f"{url}/v1/models/housing:predict", {"instances": [dict.fromkeys(COLUMNS, 1.0)]})
-            return time.perf_counter() - started
+            yield process.stdout.readline().split()[-1] + "/v1/models/housing:predict", process.pid
         finally:
             process.terminate()
 
