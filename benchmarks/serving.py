@@ -112,8 +112,8 @@ def main(arguments: list[str]) -> None:
             "the peers with none of these. MLServer is asked in its own protocol, Ray Serve has one replica.",
             f"Penstock at half of that load: {told_half(at_half)}.",
             f"Penstock over Open Inference with binary tensors, 1,000 rows a request: {rows_s:,.0f} rows/s.",
-            f"Penstock from its start to its first answer: {start_s:.2f} s; from no worker to an answer: {woken_s:.2f} s; "
-            "medians of five. Its worker holds "
+            f"Penstock from its start to its first answer: {start_s:.2f} s; to an answer without a worker: "
+            f"{woken_s:.2f} s; medians of five. Its worker holds "
             f"{statistics.median(run.largest_mb for run in found['Penstock']):,.0f} MB of memory.",
             f"Load average at the end {os.getloadavg()[0]:.1f}: where other work shares the cores, requests/s and "
             "latencies suffer from it, and requests per second of processor time are what compares.",
