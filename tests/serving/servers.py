@@ -29,7 +29,7 @@ class RunningServer:
 
     @property
     def log(self) -> str:
-        return self.log_path.read_text()
+        return self.log_path.read_text(errors="replace")  # the end may be half written
 
     @property
     def worker_pids(self) -> list[int]:
