@@ -28,12 +28,12 @@ _AXIS = "shards"
 _SPREAD = 6.0
 """Standard deviations that a shard's rows of a step may exceed their mean by before the step is compiled wider."""
 
-_FEW_NUMBERS = 1 << 18
-"""Up to here more than two processes exchange whole gradients: fewer messages weigh more than the bytes they repeat."""
-
 _NARROW_SPREAD = 2.0
 """The same before a step computes on all of that width: at 4,096 rows a step over two shards, 6 deviations are 9% of
 zeros to compute on, and 2 are 3%."""
+
+_FEW_NUMBERS = 1 << 18
+"""Up to here more than two processes exchange whole gradients: fewer messages weigh more than the bytes they repeat."""
 
 
 @dataclass(frozen=True, eq=False)
