@@ -10,9 +10,34 @@ from typing import Any
 import pytest
 
 from penstock import estimator
+from penstock.errors import UsageError
 from penstock.estimators.estimator import Estimator
 from penstock.estimators.run_config import RunConfig
 from penstock.testing import EstimatorCheckError, check_estimator
+
+
+def keras_model(width: int, outputs: int) -> Any:
+    from penstock.estimators.backend import keras
+
+    hidden = keras.layers.Dense(16, activation="relu")
+    return keras.Sequential([keras.Input((width,)), hidden, keras.layers.Dense(outputs)])
+
+
+def first_parameters(key: Any, width: int, outputs: int) -> Any:
+    import jax
+
+    hidden, answer = jax.random.split(key)
+    return {
+        "hidden": jax.random.normal(hidden, (width, 16)) * width**-0.5,
+        "answer": jax.random.normal(answer, (16, outputs)) * 0.25,
+    }
+
+
+def answers(parameters: Any, features: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.tanh(features @ parameters["hidden"]) @ parameters["answer"]
+
 
 MAKERS: dict[str, Callable[..., Estimator]] = {
     "LinearRegressor": lambda **given: estimator.LinearRegressor(**given, learning_rate=0.05),
@@ -27,13 +52,23 @@ MAKERS: dict[str, Callable[..., Estimator]] = {
     "RealMLPClassifier": lambda **given: estimator.RealMLPClassifier([32, 32], **given),
     "TabMRegressor": lambda **given: estimator.TabMRegressor(4, [32], **given),
     "TabMClassifier": lambda **given: estimator.TabMClassifier(4, [32], **given),
+    "KerasRegressor": lambda **given: estimator.KerasRegressor(keras_model, **given),
+    "KerasClassifier": lambda **given: estimator.KerasClassifier(keras_model, **given),
+    "JaxRegressor": lambda **given: estimator.JaxRegressor(first_parameters, answers, **given),
+    "JaxClassifier": lambda **given: estimator.JaxClassifier(first_parameters, answers, **given),
     "BoostedTreesRegressor": lambda **given: estimator.BoostedTreesRegressor(**given),
     "BoostedTreesClassifier": lambda **given: estimator.BoostedTreesClassifier(**given),
 }
 
+DAY_S = 86_400.0
+
+# Trees run on LightGBM, and a Keras model or a JAX function of the user's is exported on JAX alone.
+NOT_ON_TENSORFLOW = {name for name in MAKERS if name.startswith(("BoostedTrees", "Keras", "Jax"))}
 
 # One of each kind of body every day; the rest share its code.
-SLOW = {name for name in MAKERS if not name.startswith(("DNNReg", "BoostedTreesCla", "RealMLPReg", "TabMCla"))}
+SLOW = {
+    name for name in MAKERS if not name.startswith(("DNNReg", "BoostedTreesCla", "RealMLPReg", "TabMCla", "JaxReg"))
+}
 
 
 @pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow if one in SLOW else ()) for one in MAKERS])
@@ -42,11 +77,41 @@ def test_every_canned_estimator_passes(name: str) -> None:
     assert len(checks) == 6
 
 
+# The first three trainings of a search are of trees; then come a network and a linear model, and the second fold.
+@pytest.mark.parametrize(
+    ("name", "trainings"),
+    [
+        ("AutoRegressor", 3),
+        ("AutoClassifier", 3),
+        pytest.param("AutoRegressor", 7, marks=pytest.mark.slow),
+        pytest.param("AutoClassifier", 5, marks=pytest.mark.slow),
+    ],
+)
+def test_a_search_that_trainings_end_passes(name: str, trainings: int) -> None:
+    checks = check_estimator(
+        lambda folder, config: getattr(estimator, name)(DAY_S, model_dir=folder, config=config),
+        steps=trainings,
+        few_steps=trainings,
+    )
+    assert len(checks) == 6
+
+
+def test_a_search_that_the_clock_may_end_is_not_checked() -> None:
+    with pytest.raises(UsageError, match=r"time_budget_s of the estimator is 120; expected at least 86400, so that"):
+        check_estimator(lambda folder, config: estimator.AutoRegressor(model_dir=folder, config=config))
+
+
+def test_too_few_steps_for_a_checkpoint_in_the_middle_are_told() -> None:
+    with pytest.raises(UsageError, match="few_steps is 1; expected at least 2"):
+        check_estimator(lambda folder, config: MAKERS["DNNRegressor"](model_dir=folder, config=config), few_steps=1)
+
+
 @pytest.mark.slow
 def test_networks_pass_on_tensorflow_too() -> None:
     if find_spec("tensorflow") is None:
         pytest.skip("TensorFlow is not installed (the extra tensorflow)")
-    tests = ["-k", "test_every_canned_estimator_passes and not Boosted", "-n0", "-q", "-p", "no:cacheprovider"]
+    names = " and ".join(f"not {name}" for name in NOT_ON_TENSORFLOW)
+    tests = ["-k", f"test_every_canned_estimator_passes and {names}", "-n0", "-q", "-p", "no:cacheprovider"]
     # Keras' own conversion from TensorFlow warns.
     quiet = ["-W", "ignore:__array__ implementation:DeprecationWarning"]
     done = subprocess.run(
@@ -56,7 +121,7 @@ def test_networks_pass_on_tensorflow_too() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout[-4000:]
-    assert f"{len(MAKERS) - 2} passed" in done.stdout
+    assert f"{len(MAKERS) - len(NOT_ON_TENSORFLOW)} passed" in done.stdout
 
 
 class Forgetful(estimator.DNNRegressor):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, UsageError
 from penstock.estimators.estimator import Estimator
 from penstock.estimators.run_config import RunConfig
 from penstock.runtime.model import load_model
@@ -20,7 +20,8 @@ MakeEstimator = Callable[[str, RunConfig], Estimator]
 
 Table = dict[str, NDArray[Any]]
 
-_STEPS = 300
+_STEPS, _FEW_STEPS = 300, 20
+_TIME_TO_SPARE_S = 86_400.0
 _TOLERANCE = 1e-4
 
 
@@ -28,18 +29,29 @@ class EstimatorCheckError(AssertionError):
     """An estimator does not do what every estimator does; the message names the check and what was found."""
 
 
-def check_estimator(make: MakeEstimator, *, steps: int = _STEPS) -> tuple[str, ...]:
+def check_estimator(make: MakeEstimator, *, steps: int = _STEPS, few_steps: int = _FEW_STEPS) -> tuple[str, ...]:
     """Runs every check and returns their names. Raises EstimatorCheckError at the first that fails.
 
     make: called with a folder and a RunConfig. steps: enough for it to learn a smooth function of two numbers and a
-    word.
+    word. few_steps: of trainings whose results are only compared, from 2 on.
+
+    What the clock decides cannot be repeated. An estimator with a `time_budget_s` is therefore checked where steps end
+    its trainings, and UsageError is raised where it has less than a day; what it does out of time is not checked.
     """
+    if few_steps < 2:
+        raise UsageError(f"few_steps is {few_steps}; expected at least 2, for a checkpoint in the middle")
     with tempfile.TemporaryDirectory(prefix="penstock-check-") as folder:
         estimator = make(str(Path(folder) / "kind"), RunConfig())
+        if estimator.time_budget_s is not None and estimator.time_budget_s < _TIME_TO_SPARE_S:
+            raise UsageError(
+                f"time_budget_s of the estimator is {estimator.time_budget_s:g}; expected at least "
+                f"{_TIME_TO_SPARE_S:g}, so that steps end its trainings and not the clock: equal seeds give equal "
+                "answers then alone"
+            )
         is_classifier = _is_classifier(estimator)
         table, labels = _table(is_classifier)
         for number, check in enumerate(_CHECKS):
-            check(_Trial(make, Path(folder) / str(number), table, labels, is_classifier, steps))
+            check(_Trial(make, Path(folder) / str(number), table, labels, is_classifier, steps, few_steps))
     return tuple(check.__name__.removeprefix("_check_") for check in _CHECKS)
 
 
@@ -54,6 +66,7 @@ class _Trial:
         labels: NDArray[Any],
         is_classifier: bool,
         steps: int,
+        few_steps: int,
     ) -> None:
         self._make = make
         self.folder = folder
@@ -61,6 +74,7 @@ class _Trial:
         self.labels = labels
         self.is_classifier = is_classifier
         self.steps = steps
+        self.few_steps = few_steps
 
     def estimator(self, name: str = "model", **config: Any) -> Estimator:
         return self._make(str(self.folder / name), RunConfig(**config))
@@ -84,24 +98,27 @@ def _check_learns_a_known_function(trial: _Trial) -> None:
 
 
 def _check_same_seed_same_answers(trial: _Trial) -> None:
-    first, second = (trial.answers(trial.trained(name, steps=20), trial.table) for name in ("first", "second"))
+    first, second = (
+        trial.answers(trial.trained(name, steps=trial.few_steps), trial.table) for name in ("first", "second")
+    )
     _require(np.array_equal(first, second), "answers alike for equal seeds", f"they differ by {_gap(first, second)}")
 
 
 def _check_resumed_equals_uninterrupted(trial: _Trial) -> None:
-    whole = trial.answers(trial.trained("whole", steps=20), trial.table)
-    trial.trained("killed", steps=20, save_checkpoints_steps=10)
+    steps, every = trial.few_steps, trial.few_steps // 2
+    whole = trial.answers(trial.trained("whole", steps=steps), trial.table)
+    trial.trained("killed", steps=steps, save_checkpoints_steps=every)
     newest = trial.estimator("killed").latest_checkpoint()
     _require(newest is not None, "saves checkpoints", "there is none after training")
     for path in (trial.folder / "killed").glob(f"{Path(str(newest)).name}.*"):
         path.unlink()
-    resumed = trial.trained("killed", steps=20, save_checkpoints_steps=10)
+    resumed = trial.trained("killed", steps=steps, save_checkpoints_steps=every)
     gap = _gap(whole, trial.answers(resumed, trial.table))
     _require(gap == 0.0, "ends alike when resumed", f"the answers differ by {gap}")
 
 
 def _check_bundle_answers_alike(trial: _Trial) -> None:
-    estimator = trial.trained(steps=20)
+    estimator = trial.trained(steps=trial.few_steps)
     model = load_model(estimator.export_saved_model(trial.folder / "export"))
     rows = [{name: _plain(values[i]) for name, values in trial.table.items()} for i in range(50)]
     served = model.predict(model.decode(rows))["probabilities" if trial.is_classifier else "predictions"]
@@ -111,7 +128,7 @@ def _check_bundle_answers_alike(trial: _Trial) -> None:
 
 
 def _check_odd_values_are_answered(trial: _Trial) -> None:
-    estimator = trial.trained(steps=20)
+    estimator = trial.trained(steps=trial.few_steps)
     odd = {
         "number": np.array([np.nan, 1e300, -1e300, 0.0]),
         "skewed": np.array([1.0, 1e30, 1.0, 1.0]),

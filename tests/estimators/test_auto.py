@@ -62,6 +62,25 @@ def test_a_search_that_is_over_is_found_again(
     assert len(now) == 3
 
 
+def test_a_search_begun_again_ends_as_one_that_went_through(houses: Pair, input_of: InputOf, tmp_path: Path) -> None:
+    def trained(name: str, trainings: int) -> Any:
+        auto = estimator.AutoRegressor(86_400.0, model_dir=tmp_path / name)
+        return auto.train(input_of(houses), max_steps=trainings)
+
+    def answers(auto: Any) -> Any:
+        return next(iter(auto.predict(input_of(houses), yield_single_examples=False)))["predictions"]
+
+    whole = answers(trained("whole", 3))
+    trained("stopped", 2)
+    # As if it had been killed in the middle of the second training.
+    first, second = sorted(tmp_path.glob("stopped/candidates/*/*.npz"), key=lambda path: path.stat().st_mtime_ns)
+    for path in (*tmp_path.glob("stopped/checkpoint-*"), *second.parent.iterdir()):
+        path.unlink()
+    kept = first.stat().st_mtime_ns
+    assert np.array_equal(whole, answers(trained("stopped", 3)))
+    assert first.stat().st_mtime_ns == kept
+
+
 @pytest.mark.slow
 def test_skewed_labels_are_learned_as_logarithms_too(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

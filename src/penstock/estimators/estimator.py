@@ -101,6 +101,14 @@ class Estimator(ABC):
         return self._weight_column
 
     @property
+    def time_budget_s(self) -> float | None:
+        """Seconds after which a training ends, whatever its steps; None where steps alone end it.
+
+        Equal seeds give equal models where steps end the training.
+        """
+        return None
+
+    @property
     @abstractmethod
     def params(self) -> dict[str, Any]:
         """The arguments that make the model what it is, as JSON values."""

@@ -92,6 +92,10 @@ class _Auto(Estimator):
     def params(self) -> dict[str, Any]:
         return {**self._params, "time_budget_s": self._budget_s}
 
+    @property
+    def time_budget_s(self) -> float | None:
+        return self._budget_s
+
     def latest_checkpoint(self) -> str | None:
         steps = self._checkpoints.steps()
         return str(self._folder / f"checkpoint-{steps[-1]}") if steps else None
