@@ -1,5 +1,6 @@
 """The search spends its trainings on candidates that do well, keeps what is trained, and ends with the time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ class Guess:
     seed: int = 0
     trained: list[int] = field(default_factory=list)
     ends_the_clock_at: int | None = None
-    clock: Any = None
     family: str = "Guess"
+    order: list[str] = field(default_factory=list)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -45,6 +46,7 @@ class Guess:
     def fit(self, rows: SearchRows, fold: int, *, clock: Clock, allowance_s: float) -> FoldFit:
         assert allowance_s > 0
         self.trained.append(fold)
+        self.order.append(self.name)
         if fold == self.ends_the_clock_at:
             clock.interrupt()
             raise TimeIsUp
@@ -176,10 +178,67 @@ class Compiled(Guess):
         return 60.0
 
 
-def test_a_compilation_is_not_begun_without_time_to_spare(rows: SearchRows, tmp_path: Path) -> None:
-    short, patient = Compiled("compiled", 0.1), Compiled("compiled", 0.1)
-    search, _ = search_of(rows, tmp_path / "short", [Guess("a", 0.3), short], clock=Clock(300.0))
-    search_of(rows, tmp_path / "long", [Guess("a", 0.3), patient], clock=Clock(1_000.0))
-    assert short.trained == []
-    assert patient.trained == [0, 1, 2, 3, 4]
+def test_a_compilation_waits_until_the_time_is_of_no_other_use(rows: SearchRows, tmp_path: Path) -> None:
+    order: list[str] = []
+    compiled, later = Compiled("compiled", 0.1, order=order), Guess("later", 0.2, seed=50, order=order)
+    search_of(rows, tmp_path, [Guess("a", 0.3), compiled, later], opening=2, clock=Clock(200.0))
+    assert order == ["later"] * 5 + ["compiled"] * 5
+
+
+def test_a_compilation_that_cannot_end_in_time_is_not_begun(rows: SearchRows, tmp_path: Path) -> None:
+    compiled = Compiled("compiled", 0.1)
+    search, _ = search_of(rows, tmp_path, [Guess("a", 0.3), compiled], clock=Clock(50.0))
+    assert compiled.trained == []
     assert search.leaderboard()[-1].note == "not tried: no time"
+
+
+def test_what_is_dear_waits_for_what_is_cheap(rows: SearchRows, tmp_path: Path) -> None:
+    order: list[str] = []
+    dear = Guess("dear", 0.3, seed=9, seconds=80.0, order=order)
+    cheap = Guess("cheap", 0.02, seed=50, order=order)
+    opening = [Guess("a", 0.02, seed=90, order=order), dear]
+    search, _ = search_of(rows, tmp_path, [*opening, cheap], opening=2, clock=Clock(1_000.0))
+    assert order == ["a", "dear", *["a"] * 4, *["cheap"] * 5]
+    assert search.chosen is not None
+    assert set(search.chosen.weights) == {"a", "cheap"}
+
+
+def test_candidates_next_to_the_best_are_tried_as_long_as_they_help(rows: SearchRows, tmp_path: Path) -> None:
+    errors = iter([0.2, 0.1, 0.05, *[3.0] * 9])
+    asked: list[set[str]] = []
+
+    def propose(losses: Mapping[str, float]) -> Candidate:
+        asked.append(set(losses))
+        number = len(asked)
+        return Guess(f"proposed-{number}", next(errors), seed=10 * number)
+
+    search, _ = search_of(rows, tmp_path, [Guess("a", 0.3)], propose=propose)
+    assert asked[:3] == [{"a"}, {"a", "proposed-1"}, {"a", "proposed-1", "proposed-2"}]
+    assert len(asked) == 3 + 4
+    assert search.chosen is not None
+    assert max(search.chosen.weights, key=search.chosen.weights.__getitem__) == "proposed-3"
+
+
+def test_what_was_proposed_before_is_not_tried_again(rows: SearchRows, tmp_path: Path) -> None:
+    search, _ = search_of(rows, tmp_path, [Guess("a", 0.3)], propose=lambda _losses: Guess("again", 0.2, seed=50))
+    assert [entry.candidate for entry in search.leaderboard()].count("again") == 1
+
+
+def test_a_number_of_trainings_is_told_from_the_end_of_the_time(rows: SearchRows, tmp_path: Path) -> None:
+    search, _ = search_of(rows, tmp_path, [Guess("a", 0.3), Guess("b", 0.3, seed=50)], most_fits=1)
+    assert search.leaderboard()[-1].note == "not tried: the trainings asked for are done"
+
+
+def test_what_a_graph_costs_is_measured_once_for_each_estimator(rows: SearchRows, tmp_path: Path) -> None:
+    rehearsed: list[str] = []
+
+    def rehearse(candidate: Candidate, _fit: FoldFit) -> float:
+        rehearsed.append(candidate.name)
+        return 5.0 if len(rehearsed) == 1 else 0.1
+
+    clock = Clock(1_000.0)
+    guesses = [Guess("a", 0.3), Guess("b", 0.3, seed=50, family="Other")]
+    search_of(rows, tmp_path, guesses, rehearse=rehearse, clock=clock)
+    assert sorted(rehearsed) == ["a", "a", "b", "b"]
+    kept_back_s = 1_000.0 - clock.spent_s - clock.left_s
+    assert kept_back_s == pytest.approx(1.0 + 1.3 * 0.1 * 5 * 2, abs=0.1)

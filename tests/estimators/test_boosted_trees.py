@@ -53,6 +53,19 @@ def test_the_trees_are_lightgbms(houses: Any) -> None:
     assert answers == pytest.approx(peer.predict(matrix), rel=1e-4)
 
 
+def test_of_columns_chosen_automatically_an_age_is_a_number_and_an_hour_is_a_category_as_well() -> None:
+    rng = np.random.default_rng(0)
+    features = {"age": rng.integers(18, 90, 12_000), "hour": rng.integers(0, 24, 12_000)}
+    labels = features["age"] + 10.0 * (features["hour"] % 3)
+    chosen = BoostedTreesRegressor(n_trees=5).train(lambda: (features, labels))
+    assert set(chosen.feature_importances()) == {"age", "hour", "hour_indicator"}
+    number = feature_column.numeric_column("age")
+    words = feature_column.categorical_column_with_vocabulary_list("age", list(range(18, 90)))
+    given = BoostedTreesRegressor([number, feature_column.indicator_column(words)], n_trees=5)
+    given.train(lambda: (features, labels))
+    assert set(given.feature_importances()) == {"age", "age_indicator"}
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_classes_are_told_apart_and_served(classes: int, species: Any, tmp_path: Path) -> None:
     features, kind = species

@@ -86,7 +86,7 @@ def _cumulated(
     scores: Floats, positive: NDArray[np.bool_], weights: Floats | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weight of true and of false positives at every distinct threshold, from the highest down."""
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     ranked = scores[order]
     weight = np.ones(len(scores)) if weights is None else weights[order].astype(np.float64)
     ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)

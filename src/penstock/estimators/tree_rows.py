@@ -53,7 +53,7 @@ class TreeRows:
     def _dataset(self, index: NDArray[Any], reference: Any = None) -> Any:
         examples, head = self.examples, self.setup.head
         assert examples.labels is not None
-        features = tree_features(self.setup.features)
+        features = tree_features(self.setup)
         blocks = features.blocks
         _refuse_what_cannot_fit(len(index), sum(block.width for block in blocks))
         labels = head.encode(examples.labels[index])

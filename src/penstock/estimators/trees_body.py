@@ -12,16 +12,21 @@ from numpy.typing import NDArray
 
 from penstock.estimators.fitted_model import Body
 from penstock.estimators.trees import emit_trees, nodes_of
+from penstock.estimators.setup import Setup
 from penstock.export.graph import GraphBuilder
 from penstock.features.block import Block
+from penstock.features.categorical import FittedIds
 from penstock.features.fitted import FittedFeatures
+from penstock.features.lookup import NumberLookup
 from penstock.features.numeric import FittedNumeric
+from penstock.features.vocabulary import Vocabulary
 
 __all__ = ["TreesBody", "tree_features", "tree_matrix"]
 
 MODEL_NAME = "model.lgb.txt"
 
 _LARGEST = 3e38
+_MOST_CODES = 31
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,17 @@ class TreesBody:
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
-def tree_features(features: FittedFeatures) -> FittedFeatures:
+def tree_features(setup: Setup) -> FittedFeatures:
     """The features as trees read them: numbers on their own scale, and missing ones as such.
 
-    Splits do not care about scale; a missing value that stays missing can be sent either way at each split.
+    Splits do not care about scale; a missing value that stays missing can be sent either way at each split. Of columns
+    that were chosen automatically, a number is not also a category, but for the few values of an hour or a month: of
+    an age in years as well, trees learn the noise of each (AUC on adult 0.928 without, 0.925 with).
     """
+    features = setup.features
+    numbers = {column.number.key for column in features.columns if isinstance(column, FittedNumeric)}
+    if setup.parameters.get("feature_columns") is not None:
+        numbers = set()
     columns = [
         msgspec.structs.replace(
             column,
@@ -94,8 +105,17 @@ def tree_features(features: FittedFeatures) -> FittedFeatures:
         if isinstance(column, FittedNumeric)
         else column
         for column in features.columns
+        if _number_of_many(column) not in numbers
     ]
     return FittedFeatures(raw_schema=features.raw_schema, columns=tuple(columns))
+
+
+def _number_of_many(column: object) -> str | None:
+    """The raw number that a category of many values is made of; None for any other column."""
+    if not (isinstance(column, FittedIds) and isinstance(column.categorical, Vocabulary)):
+        return None
+    lookup = column.categorical.lookup
+    return column.categorical.key if isinstance(lookup, NumberLookup) and len(lookup.numbers) > _MOST_CODES else None
 
 
 def tree_matrix(blocks: tuple[Block, ...], encoded: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

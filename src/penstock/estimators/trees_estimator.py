@@ -329,7 +329,7 @@ class TreesEstimator(Estimator):
         }
 
     def _model_of(self, setup: Setup, model: str, step: int) -> FittedModel:
-        features = tree_features(setup.features)
+        features = tree_features(setup)
         return self.adjusted(FittedModel(features, TreesBody(features.blocks, model), setup.head, step, self._folder))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from penstock.errors import ConfigError, PreconditionError, TrainingError
 from penstock.estimators.adjustment import AdjustmentOptions, save_adjustment
@@ -19,8 +20,8 @@ from penstock.estimators.auto.labels import is_skewed
 from penstock.estimators.auto.leaderboard import leaderboard_text
 from penstock.estimators.auto.metric import choose_metric
 from penstock.estimators.auto.mixture import Member, mix
-from penstock.estimators.auto.portfolio import portfolio
-from penstock.estimators.auto.rows import SearchRows, deal_folds, fold_count, most_rows
+from penstock.estimators.auto.portfolio import Portfolio, portfolio
+from penstock.estimators.auto.rows import SearchRows, deal_folds, deal_stretches, fold_count, most_rows, time_order
 from penstock.estimators.auto.search import Chosen, Search
 from penstock.estimators.auto.view import make_view
 from penstock.estimators.calibration import Calibration
@@ -34,6 +35,7 @@ from penstock.estimators.preparation import FitHead, class_factors, fit_columns,
 from penstock.estimators.regression_head import RegressionHead, fit_regression_head, numeric_labels
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.setup import SAMPLE_ROWS, Setup, check_same, load_setup, pick_samples, save_setup
+from penstock.estimators.trees_body import tree_features
 from penstock.export.model import assemble
 from penstock.features.column import FeatureColumn
 
@@ -167,7 +169,7 @@ class _Auto(Estimator):
         rows = self._rows(setup, examples)
         refuse_few_rows(self._adjustments, rows)
         skewed = _has_skewed_labels(rows)
-        tried = portfolio(setup.head, rows=setup.rows, is_skewed=skewed, folder=self._folder)
+        tried = self._portfolio(setup, is_skewed=skewed)
         with make_view(f"searching, {rows.fold_count} folds", clock, show=self._config.show_progress) as view:
             search = Search(
                 rows,
@@ -177,6 +179,7 @@ class _Auto(Estimator):
                 view=view,
                 changed=lambda chosen: self._keep(rows, search, chosen, clock, is_finished=False),
                 opening=tried.opening,
+                propose=tried.propose,
                 rehearse=lambda candidate, fit: self._rehearse(setup, rows, candidate, fit),
                 most_fits=most_fits,
             )
@@ -193,6 +196,17 @@ class _Auto(Estimator):
         self._model = None
         notice(leaderboard_text(search.leaderboard()))
         notice(_conclusion(search, search.chosen, rows, clock))
+
+    def _portfolio(self, setup: Setup, *, is_skewed: bool) -> Portfolio:
+        has_words = any(block.kind == "ids" for block in tree_features(setup).blocks)
+        return portfolio(
+            setup.head,
+            rows=setup.rows,
+            is_skewed=is_skewed,
+            folder=self._folder,
+            has_words=has_words,
+            seed=self._config.seed,
+        )
 
     def _rehearse(self, setup: Setup, rows: SearchRows, candidate: Candidate, fit: FoldFit) -> float:
         """Seconds that one model takes to become a graph that answers as it does."""
@@ -247,13 +261,19 @@ class _Auto(Estimator):
         if factors is not None:
             weights = factors if weights is None else weights * factors
         folds = fold_count(len(targets))
+        dealt = deal_folds(targets, folds, is_classification=bool(head.classes), seed=self._config.seed)
+        if (column := time_order(examples.features)) is not None:
+            stretches = deal_stretches(examples.features[column], folds, seed=self._config.seed)
+            if not head.classes or _has_all_classes(targets, stretches):
+                notice(f"the rows stand in the order of {column!r}: folds are stretches of that time")
+                dealt = stretches
         scale = head.scale[0] if isinstance(head, RegressionHead) else 1.0
         return SearchRows(
             examples=examples,
             setup=setup,
             targets=targets,
             weights=weights,
-            folds=deal_folds(targets, folds, is_classification=bool(head.classes), seed=self._config.seed),
+            folds=dealt,
             fold_count=folds,
             metric=choose_metric(self._metric, head.task, scale=scale),
             seed=self._config.seed,
@@ -280,11 +300,15 @@ class _Auto(Estimator):
 
     def _model_of(self, setup: Setup, checkpoint: Checkpoint) -> FittedModel:
         facts = checkpoint.facts
-        known = portfolio(setup.head, rows=setup.rows, is_skewed=True, folder=self._folder)
+        known = self._portfolio(setup, is_skewed=True)
         candidates = {candidate.name: candidate for candidate in known.candidates}
+        settings = {entry["candidate"]: dict(entry["parameters"]) for entry in facts["leaderboard"]}
         members: list[Member] = []
         for name, weight in facts["weights"].items():
             folds = facts["members"][name]
+            if name not in candidates:
+                target = settings[name].pop("target", "plain")
+                candidates[name] = known.again(name, settings[name], target)
             members.extend(
                 candidates[name].member(setup, self._book.fit(name, fold), weight=weight / len(folds)) for fold in folds
             )
@@ -378,6 +402,12 @@ def _has_skewed_labels(rows: SearchRows) -> bool:
         return False
     assert rows.examples.labels is not None
     return is_skewed(numeric_labels(rows.examples.labels, head.label, 1)[:, 0])
+
+
+def _has_all_classes(targets: NDArray[Any], folds: NDArray[np.int64]) -> bool:
+    """Whether each class is in two folds at least, so that none is held out altogether."""
+    pairs = np.unique(np.stack([targets, folds]), axis=1)
+    return bool(np.bincount(pairs[0].astype(np.int64)).min() >= 2)
 
 
 def _conclusion(search: Search, chosen: Chosen, rows: SearchRows, clock: Clock) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NetworkCandidate"]
 
-_COMPILES_S = 10.0
+_COMPILES_S = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)

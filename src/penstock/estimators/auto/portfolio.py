@@ -1,13 +1,17 @@
 """The candidates of a search, in the order in which they are tried: chosen by the label and by the number of rows."""
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import numpy as np
+
 from penstock.estimators.auto.candidate import Candidate
 from penstock.estimators.auto.labels import LearnedTarget
+from penstock.estimators.auto.mutations import mutated
 from penstock.estimators.auto.network_candidate import NetworkCandidate
 from penstock.estimators.auto.tree_candidate import TreeCandidate
 from penstock.estimators.run_config import RunConfig
@@ -34,53 +38,89 @@ _FEW_ROWS = 3_000
 _SAMPLED: dict[str, Any] = {"bagging_fraction": 0.8, "bagging_freq": 1}
 
 
-@dataclass(frozen=True)
+_PARENTS = 3
+_SMALL, _SMALLEST = [128, 128], [64, 64]
+"""Layers of networks that come far in seconds on processor cores; those of the papers follow where there is time."""
+
+
 class Portfolio:
-    """candidates: with names of their own. opening: so many of them begin together."""
+    """candidates: with names of their own. opening: so many of them begin together.
 
-    candidates: tuple[Candidate, ...]
-    opening: int
+    has_words: whether trees see categories.
+    """
+
+    def __init__(
+        self, candidates: tuple[Candidate, ...], opening: int, trees: "_Trees", *, has_words: bool, seed: int
+    ) -> None:
+        self.candidates = candidates
+        self.opening = opening
+        self._trees = trees
+        self._has_words = has_words
+        self._rng = np.random.default_rng(seed)
+        self._known = {candidate.name: candidate for candidate in candidates}
+
+    def propose(self, losses: Mapping[str, float]) -> Candidate | None:
+        """Trees with settings next to those of one of the best; None where there are none. losses: by candidate."""
+        ranked = [known for name in sorted(losses, key=losses.__getitem__) if (known := self._tree(name)) is not None]
+        if not ranked:
+            return None
+        parents = ranked[:_PARENTS]
+        chance = 1.0 / np.arange(1, len(parents) + 1)
+        parent = parents[int(self._rng.choice(len(parents), p=chance / chance.sum()))]
+        settings = mutated(parent.settings, self._rng, words=self._has_words)
+        return self.again(self._trees.name_of(settings, parent.target), settings, parent.target)
+
+    def again(self, name: str, settings: Mapping[str, Any], target: LearnedTarget) -> Candidate:
+        """Trees that were proposed, in this search or before."""
+        return self._known.setdefault(name, self._trees.exactly(name, settings, target))
+
+    def _tree(self, name: str) -> TreeCandidate | None:
+        known = self._known.get(name)
+        return known if isinstance(known, TreeCandidate) else None
 
 
-def portfolio(head: AnyHead, *, rows: int, is_skewed: bool, folder: Path) -> Portfolio:
-    """All candidates. is_skewed: whether logarithms of the label are tried as well.
+def portfolio(head: AnyHead, *, rows: int, is_skewed: bool, folder: Path, has_words: bool, seed: int) -> Portfolio:
+    """All candidates. is_skewed: whether logarithms of the label are tried as well. has_words: whether trees see
+    categories.
 
     folder: for estimators that want one; nothing is written there.
     """
     trees, networks = _Trees(rows), _Networks(head, folder)
     sampled = trees("trees-sampled", num_leaves=63, learning_rate=0.04, feature_fraction=0.5, lambda_l2=1.0, **_SAMPLED)
+    random = trees("trees-random", num_leaves=63, learning_rate=0.06, extra_trees=True)
+    shallow = trees("trees-shallow", num_leaves=8, learning_rate=0.1, feature_fraction=0.7, **_SAMPLED)
+    linear = networks("linear", "Linear")
     opening: list[Candidate] = [
         sampled,
         trees("trees", num_leaves=31, learning_rate=0.05),
-        trees("trees-random", num_leaves=63, learning_rate=0.06, extra_trees=True),
-        networks("real-mlp", "RealMLP", share=2.0),
+        networks("real-mlp", "RealMLP", share=1.5, hidden_units=_SMALL),
     ]
-    linear = networks("linear", "Linear")
-    shallow = trees("trees-shallow", num_leaves=8, learning_rate=0.1, feature_fraction=0.7, **_SAMPLED)
     later: list[Candidate] = [
-        trees("trees-large", num_leaves=127, learning_rate=0.03, feature_fraction=0.7, min_data_in_leaf=5, **_SAMPLED),
-        networks("tabm", "TabM", share=2.0),
         networks("network", "DNN"),
+        trees("trees-large", num_leaves=127, learning_rate=0.03, feature_fraction=0.7, min_data_in_leaf=5, **_SAMPLED),
+        networks("tabm", "TabM", share=1.5, hidden_units=_SMALLEST, members=8),
         trees("trees-few-features", num_leaves=31, learning_rate=0.04, feature_fraction=0.3, **_SAMPLED),
-        networks("wide-deep", "DNNLinearCombined"),
+        networks("real-mlp-large", "RealMLP", share=2.0),
         trees("trees-random-deep", num_leaves=127, learning_rate=0.05, extra_trees=True, feature_fraction=0.8),
-        networks("network-deep", "DNN", hidden_units=[128, 128, 64], activation_fn="silu"),
-        networks("real-mlp-small", "RealMLP", hidden_units=[128, 128]),
+        networks("tabm-large", "TabM", share=2.0),
         trees("trees-of-stumps", num_leaves=4, learning_rate=0.15, **_SAMPLED),
+        networks("wide-deep", "DNNLinearCombined"),
         trees("trees-regular", num_leaves=31, learning_rate=0.03, feature_fraction=0.6, lambda_l2=10.0, **_SAMPLED),
+        networks("network-deep", "DNN", hidden_units=[128, 128, 64], activation_fn="silu"),
     ]
     # On few rows they are as good as any, and cost nothing; on many they seldom are.
     if rows < _FEW_ROWS:
-        opening += [linear, shallow]
+        opening += [random, linear, shallow]
     else:
-        later[2:2] = [shallow, linear]
+        later[2:2] = [shallow, random]
+        later.append(linear)
     if is_skewed:
         opening.append(trees("trees-of-logarithms", target="log", **sampled.settings))
         later[1:1] = [
-            networks("real-mlp-of-logarithms", "RealMLP", target="log", share=2.0),
+            networks("real-mlp-of-logarithms", "RealMLP", target="log", share=1.5, hidden_units=_SMALL),
             trees("trees-of-rates", target="poisson", **sampled.settings),
         ]
-    return Portfolio((*opening, *later), len(opening))
+    return Portfolio((*opening, *later), len(opening), trees, has_words=has_words, seed=seed)
 
 
 class _Trees:
@@ -101,7 +141,15 @@ class _Trees:
         }
         if self._few:
             chosen["num_leaves"] = min(chosen["num_leaves"], 31)
-        return TreeCandidate(name=name, settings=chosen, target=target, shared=self._shared)
+        return self.exactly(name, chosen, target)
+
+    def exactly(self, name: str, settings: Mapping[str, Any], target: LearnedTarget) -> TreeCandidate:
+        return TreeCandidate(name=name, settings=settings, target=target, shared=self._shared)
+
+    def name_of(self, settings: Mapping[str, Any], target: LearnedTarget) -> str:
+        """The same for the same settings, so that what is kept of them is found again."""
+        text = msgspec.json.encode([settings, target], order="sorted")
+        return f"trees-{hashlib.sha256(text).hexdigest()[:8]}"
 
 
 class _Networks:

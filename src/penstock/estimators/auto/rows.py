@@ -7,16 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from penstock.data.columns import ColumnBatch, is_missing
+from penstock.data.schema import DataType
 from penstock.estimators.auto.metric import Metric
 from penstock.estimators.examples import Examples
 from penstock.estimators.setup import Setup
 
-__all__ = ["SearchRows", "deal_folds", "fold_count", "most_rows"]
+__all__ = ["SearchRows", "deal_folds", "deal_stretches", "fold_count", "most_rows", "time_order"]
 
 _BYTES_A_VALUE = 24
 """Of one value of one row at the worst: raw, encoded for trees and for networks, binned, and a fold's copies."""
 
 _MEMORY_SHARE = 0.6
+
+_STRETCHES = 8
+_LEAST_TIMES = 100
+_IN_ORDER = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,34 @@ def deal_folds(targets: NDArray[Any], folds: int, *, is_classification: bool, se
     places = rng.permuted(np.tile(np.arange(folds), (runs, 1)), axis=1).reshape(-1)[: len(targets)]
     result[order] = places
     return result
+
+
+def time_order(features: ColumnBatch) -> str | None:
+    """The timestamp column in whose order the rows stand, up or down; None where there is none.
+
+    Rows of a log are written as they happen, and asked about later: one held out among its neighbours is no measure.
+    """
+    for column in features.schema.columns:
+        if column.type is not DataType.TIMESTAMP:
+            continue
+        times = features[column.name]
+        if is_missing(times, column.type).any() or len(np.unique(times)) < _LEAST_TIMES:
+            continue
+        if max(np.mean(times[1:] >= times[:-1]), np.mean(times[1:] <= times[:-1])) >= _IN_ORDER:
+            return column.name
+    return None
+
+
+def deal_stretches(times: NDArray[Any], folds: int, *, seed: int) -> NDArray[np.int64]:
+    """A fold for each row, so that rows of about the same time are in one: eight stretches of time a fold, at random
+    and spread over all of it. Equal times are together.
+    """
+    stretches = folds * _STRETCHES
+    firsts = np.searchsorted(np.sort(times), times, side="left")
+    stretch = firsts * stretches // len(times)
+    rng = np.random.default_rng(seed)
+    places = rng.permuted(np.tile(np.arange(folds), (_STRETCHES, 1)), axis=1).reshape(-1)
+    return places[stretch]
 
 
 def most_rows(columns: int) -> int:

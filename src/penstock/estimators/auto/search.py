@@ -1,14 +1,13 @@
 """The search: every candidate on one fold, the promising ones on the rest, losers dropped after each round.
 
 Successive halving (Jamieson and Talwalkar, 2016) with folds as the resource: what a model of one fold costs is
-measured, and one that is not expected to end in time is not begun. The models of the folds are the result: nothing is
-trained again on all rows.
+measured, and one that is not expected to end in time is not begun. Then others challenge what has come of these: kinds
+of their own, and trees next to the best. The models of the folds are the result: nothing is trained again on all rows.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from penstock.estimators.auto.candidate import Candidate, FoldFit
 from penstock.estimators.auto.clock import Clock, TimeIsUp
 from penstock.estimators.auto.leaderboard import LeaderboardEntry
 from penstock.estimators.auto.rows import SearchRows
-from penstock.estimators.auto.selection import select
+from penstock.estimators.auto.trained import Trained
 
 __all__ = ["Chosen", "Search", "SearchView"]
 
@@ -27,15 +26,28 @@ _FULL_TRAININGS = 3.5
 """Candidates that a budget is planned to train on all folds, the opening included."""
 
 _HOPELESS = 0.15
-_SELECTION_ROWS = 40_000
 _LEAST_GAIN = 1e-4
 _FRUITLESS = 4
-"""Later candidates in a row that do not better the ensemble by a ten-thousandth, after which the search ends."""
+"""Later candidates of a kind in a row that do not better the ensemble by a ten-thousandth, after which that kind ends:
+the given ones, or those next to the best.
+"""
 
+_DEAR_SHARE = 0.2
+"""Of the time left, what makes the other folds of a candidate dear."""
+
+_DEAR_GAIN = 0.01
+"""What a dear candidate has to better the ensemble by on its first fold, or it waits until cheaper ones had a turn."""
+
+_MOST_ALIVE = 12
+_NO_TIME = "not tried: no time"
+_DEAR = "dropped after fold 1: costs more time than it is worth"
+_MOST_DRAWS = 20
 _PUTTING_TOGETHER_S = 1.0
 _MARGIN = 1.3
-_START_SHARE = 1 / 6
-"""Of the time left, what a candidate may spend before its first step: compilation is uncertain, and trees need none."""
+_START_SHARE = 1 / 4
+"""Of the time left, what a candidate may spend before its first step while others need that time as well: compilation
+is uncertain, and trees need none.
+"""
 
 
 class SearchView:
@@ -60,7 +72,9 @@ class Chosen:
 class Search:
     """opening: of the candidates, that many begin together; the others challenge what has come of these.
 
-    rehearse: makes a graph of one trained model, and returns the seconds that it took; done once, to plan the end.
+    propose: makes a candidate next to the best of some, by their losses; None for none.
+    rehearse: makes a graph of one trained model, and returns the seconds that it took; done twice for each estimator,
+    to plan the end.
     changed: called with the ensemble after each round. most_fits: trainings after which the search ends.
     """
 
@@ -74,6 +88,7 @@ class Search:
         view: SearchView,
         changed: Callable[[Chosen], None],
         opening: int,
+        propose: Callable[[Mapping[str, float]], Candidate | None] = lambda _losses: None,
         rehearse: Callable[[Candidate, FoldFit], float] = lambda _candidate, _fit: 0.0,
         most_fits: int | None = None,
     ) -> None:
@@ -84,19 +99,23 @@ class Search:
         self._view = view
         self._changed = changed
         self._opening = opening
+        self._propose = propose
         self._rehearse = rehearse
-        self._s_a_value: float | None = None
+        self._rehearsed: dict[str, float] = {}
+        """By estimator, seconds that a number of the graph takes."""
         self._most_fits = most_fits
         self._kept: dict[str, dict[int, FoldFit]] = {name: book.kept(name) for name in self._candidates}
-        self._used: dict[str, dict[int, FoldFit]] = {name: {} for name in self._candidates}
+        self._trained = Trained(rows)
         self._notes: dict[str, str] = {}
         self._alive: list[str] = []
+        self._waiting: list[str] = []
+        self._is_last_turn = False
         self._allowance_s = max(clock.left_s, 0.0) * 0.85 / (rows.fold_count * _FULL_TRAININGS)
         self.chosen: Chosen | None = None
 
     @property
     def fit_count(self) -> int:
-        return sum(len(fits) for fits in self._used.values())
+        return self._trained.count
 
     def run(self) -> None:
         """Trains until the time is over, nothing is left to try, or nothing helps any more."""
@@ -104,36 +123,41 @@ class Search:
         self._alive = [name for name in names[: self._opening] if self._train(name, 0)]
         self._choose()
         for fold in range(1, self._rows.fold_count):
-            self._drop_losers(fold)
-            self._alive = [name for name in self._alive if self._train(name, fold) or self._used[name]]
-            self._choose()
             if self._is_over:
                 break
-        fruitless = 0
-        for name in names[self._opening :]:
-            if self._is_over or fruitless >= _FRUITLESS:
-                break
-            before = math.inf if self.chosen is None else self.chosen.loss
-            self._challenge(name)
+            self._drop_losers(fold)
+            self._alive = [name for name in self._alive if self._train(name, fold) or self.fits_of(name)]
             self._choose()
-            gained = self.chosen is not None and self.chosen.loss < before * (1.0 - _LEAST_GAIN)
-            if self._used[name]:
-                fruitless = 0 if gained else fruitless + 1
+        self._take_turns(iter(names[self._opening :]), self._proposals())
+        # The time that was kept for the others is theirs now.
+        self._is_last_turn = True
+        late = [name for name in names if self._notes.get(name) == _NO_TIME and not self.fits_of(name)]
+        self._take_turns(iter([*self._waiting, *late]))
         for name in names:
-            if not self._used[name]:
-                self._notes.setdefault(name, "not tried: no time" if self._is_over else "not tried: nothing gained")
+            if not self.fits_of(name):
+                self._notes.setdefault(name, self._why_not)
 
     @property
     def _is_over(self) -> bool:
-        return self._clock.is_over or (self._most_fits is not None and self.fit_count >= self._most_fits)
+        return self._clock.is_over or self._has_enough
+
+    @property
+    def _has_enough(self) -> bool:
+        return self._most_fits is not None and self.fit_count >= self._most_fits
+
+    @property
+    def _why_not(self) -> str:
+        if self._has_enough:
+            return "not tried: the trainings asked for are done"
+        return _NO_TIME if self._clock.is_over else "not tried: nothing gained"
 
     def leaderboard(self) -> list[LeaderboardEntry]:
         """Best first; what was not tried, last."""
         weights = {} if self.chosen is None else self.chosen.weights
         entries = []
         for name, candidate in self._candidates.items():
-            fits = self._used[name]
-            loss = self._loss_of(name)
+            fits = self.fits_of(name)
+            loss = self._trained.loss_of(name)
             note = self._notes.get(name, "" if name in weights else "adds nothing to the others")
             entries.append(
                 (
@@ -154,20 +178,24 @@ class Search:
         return [entry for _, entry in sorted(entries, key=lambda item: item[0])]
 
     def fits_of(self, name: str) -> Mapping[int, FoldFit]:
-        return self._used[name]
+        return self._trained.fits_of(name)
+
+    def scores_of(self, name: str, folds: int) -> NDArray[np.float32]:
+        """Of the rows of the first `folds` folds, each by the model that did not see it."""
+        return self._trained.scores_of(name, folds)
 
     def _train(self, name: str, fold: int) -> bool:
         """Trains a candidate on one fold, or takes what is kept of it; whether it has that fold now."""
-        if fold in self._used[name]:
+        if fold in self.fits_of(name):
             return True
-        if self._most_fits is not None and self.fit_count >= self._most_fits:
+        if self._has_enough:
             return False
         fit = self._kept[name].get(fold)
         if fit is None:
-            start_s = self._candidates[name].start_s
-            too_late = start_s > _START_SHARE * self._clock.left_s
-            if self._is_over or too_late or start_s + self._cost_s(name) > self._clock.left_s:
-                self._notes.setdefault(name, "not tried: no time" if not self._used[name] else "its time ran out")
+            start_s, left_s = self._candidates[name].start_s, self._clock.left_s
+            too_late = start_s > (1.0 if self._is_last_turn else _START_SHARE) * left_s
+            if self._is_over or too_late or start_s + self._trained.cost_s(name) > left_s:
+                self._notes.setdefault(name, "its time ran out" if self.fits_of(name) else _NO_TIME)
                 return False
             self._view.training(name, fold, self._rows.fold_count)
             try:
@@ -183,13 +211,9 @@ class Search:
                 self._notes[name] = "failed: its answers are not numbers"
                 return False
             self._book.keep(name, fit)
-        self._used[name][fold] = fit
+        self._notes.pop(name, None)
+        self._trained.add(name, fit)
         return True
-
-    def _cost_s(self, name: str) -> float:
-        """What a fold of it is expected to cost: as the folds before, or nothing where none is."""
-        fits = self._used[name]
-        return float(np.mean([fit.seconds - fit.once_s for fit in fits.values()])) if fits else 0.0
 
     def _drop_losers(self, fold: int) -> None:
         """Keeps, in the order of their use to the ensemble, those whose remaining folds fit into the time left."""
@@ -197,55 +221,109 @@ class Search:
         if not self._alive:
             return
         weights = {} if self.chosen is None else self.chosen.weights
-        order = sorted(self._alive, key=lambda name: (-weights.get(name, 0.0), self._loss_of(name)))
-        best = min(self._loss_of(name) for name in self._alive)
+        loss_of, cost_s = self._trained.loss_of, self._trained.cost_s
+        order = sorted(self._alive, key=lambda name: (-weights.get(name, 0.0), loss_of(name)))
+        best = min(loss_of(name) for name in self._alive)
         noise = 2.0 / math.sqrt(sum(len(self._rows.held_out(known)) for known in range(fold)))
         left_s, remaining = self._clock.left_s, self._rows.fold_count - fold
         survivors: list[str] = []
         late: list[str] = []
         for name in order:
-            needed_s = self._cost_s(name) * remaining
-            if name not in weights and self._loss_of(name) > best * (1.0 + _HOPELESS / fold + noise):
+            needed_s = cost_s(name) * remaining
+            if name not in weights and loss_of(name) > best * (1.0 + _HOPELESS / fold + noise):
                 self._notes[name] = f"dropped after fold {fold}: far behind the best"
             elif needed_s > left_s:
                 late.append(name)
                 self._notes[name] = f"dropped after fold {fold}: no time for its other folds"
+            elif fold == 1 and self._is_dear(needed_s) and self._gain(name) < _DEAR_GAIN:
+                self._waiting.append(name)
+                self._notes[name] = _DEAR
             else:
                 survivors.append(name)
                 left_s -= needed_s
         if not survivors:
             # Some of the folds of the cheapest are better than none.
-            survivors = [min(late, key=self._cost_s)]
+            survivors = [min([*late, *self._waiting], key=cost_s)]
             del self._notes[survivors[0]]
         self._alive = survivors
 
-    def _challenge(self, name: str) -> None:
+    def _is_dear(self, needed_s: float) -> bool:
+        return not self._is_last_turn and needed_s > _DEAR_SHARE * self._clock.left_s
+
+    def _gain(self, name: str) -> float:
+        """What it betters the ensemble of the others by, as a share of their error on the first fold."""
+        others = [other for other in self._alive if other != name]
+        if not others:
+            return math.inf
+        _, without = self._trained.select(others, 1)
+        _, together = self._trained.select([*others, name], 1)
+        return 1.0 - together / without if without > 0.0 else 0.0
+
+    def _take_turns(self, *sources: Iterator[str]) -> None:
+        """Lets a challenger of each source in turn try; a source ends with several in a row that gain nothing."""
+        fruitless = dict.fromkeys(sources, 0)
+        while fruitless:
+            for source in list(fruitless):
+                name = None if self._is_over else next(source, None)
+                if name is None:
+                    del fruitless[source]
+                    continue
+                before = math.inf if self.chosen is None else self.chosen.loss
+                if self._challenge(name):
+                    self._choose()
+                gained = self.chosen is not None and self.chosen.loss < before * (1.0 - _LEAST_GAIN)
+                if self.fits_of(name):
+                    fruitless[source] = 0 if gained else fruitless[source] + 1
+                if fruitless[source] >= _FRUITLESS:
+                    del fruitless[source]
+
+    def _proposals(self) -> Iterator[str]:
+        """Candidates next to those that are alive, none of them twice."""
+        draws = 0
+        while draws < _MOST_DRAWS:
+            draws += 1
+            made = self._propose({name: self._trained.loss_of(name) for name in self._alive})
+            if made is None:
+                return
+            if made.name not in self._candidates:
+                self._candidates[made.name] = made
+                self._kept[made.name] = self._book.kept(made.name)
+                draws = 0
+                yield made.name
+
+    def _challenge(self, name: str) -> bool:
         """Trains a later candidate on the first fold, and on the others where it betters the ensemble there."""
         folds = self._rows.fold_count if self.chosen is None else self.chosen.folds
         if not self._train(name, 0):
-            return
-        if self._cost_s(name) * (folds - 1) > self._clock.left_s:
+            return False
+        needed_s = self._trained.cost_s(name) * (folds - 1)
+        gain = self._gain(name)
+        if needed_s > self._clock.left_s:
             self._notes[name] = "dropped after fold 1: no time for its other folds"
-            return
-        if self._alive:
-            weights, _ = self._select([*self._alive, name], 1)
-            if name not in weights:
-                self._notes[name] = "dropped after fold 1: adds nothing to the others"
-                return
-        if all(self._train(name, fold) for fold in range(1, folds)):
+        elif gain < _LEAST_GAIN:
+            self._notes[name] = "dropped after fold 1: adds nothing to the others"
+        elif self._is_dear(needed_s) and gain < _DEAR_GAIN:
+            self._waiting.append(name)
+            self._notes[name] = _DEAR
+        elif all(self._train(name, fold) for fold in range(1, folds)):
             self._alive.append(name)
+            return True
         else:
             self._notes.setdefault(name, "dropped: its time ran out")
+        return False
 
     def _choose(self) -> None:
         """The ensemble of the candidates that are alive, on the folds that all of them have."""
-        trained = [name for name in self._alive if self._used[name]]
+        trained = [name for name in self._alive if self.fits_of(name)]
         if not trained:
             return
-        folds = min(len(self._used[name]) for name in trained)
-        weights, loss = self._select(trained, folds)
+        folds = min(len(self.fits_of(name)) for name in trained)
+        weights, loss = self._trained.select(trained, folds)
         if self.chosen is None or folds > self.chosen.folds or loss <= self.chosen.loss:
             self.chosen = Chosen(weights, loss, folds)
+        if len(trained) > _MOST_ALIVE:
+            used = self.chosen.weights
+            self._alive = sorted(trained, key=lambda one: (one not in used, self._trained.loss_of(one)))[:_MOST_ALIVE]
         self._clock.keep_back(self._putting_together_s())
         self._view.best(self._rows.metric.name, self._rows.metric.value(self.chosen.loss), self._clock.left_s)
         self._changed(self.chosen)
@@ -253,30 +331,14 @@ class Search:
     def _putting_together_s(self) -> float:
         """What making the ensemble's graph of all folds, and checking it, is expected to take."""
         assert self.chosen is not None
-        members = {name: list(self._used[name].values()) for name in self.chosen.weights}
-        if self._s_a_value is None:
-            name = max(members, key=lambda name: members[name][0].values)
-            fit = members[name][0]
-            self._s_a_value = self._rehearse(self._candidates[name], fit) / max(fit.values, 1)
-        values = sum(np.mean([fit.values for fit in fits]) for fits in members.values()) * self._rows.fold_count
-        return _PUTTING_TOGETHER_S + _MARGIN * self._s_a_value * float(values)
-
-    def _select(self, names: Sequence[str], folds: int) -> tuple[dict[str, float], float]:
-        index = np.concatenate([self._rows.held_out(fold) for fold in range(folds)])
-        picked: Any = slice(None)
-        if len(index) > _SELECTION_ROWS:
-            picked = np.random.default_rng(self._rows.seed).choice(len(index), _SELECTION_ROWS, replace=False)
-        library = {name: self.scores_of(name, folds)[picked] for name in names}
-        return select(library, lambda scores: self._rows.loss(scores, index[picked]))
-
-    def scores_of(self, name: str, folds: int) -> NDArray[np.float32]:
-        """Of the rows of the first `folds` folds, each by the model that did not see it."""
-        return np.concatenate([self._used[name][fold].scores for fold in range(folds)])
-
-    def _loss_of(self, name: str) -> float:
-        """On the folds that it has, from the first on."""
-        folds = len(self._used[name])
-        if not folds:
-            return math.inf
-        index = np.concatenate([self._rows.held_out(fold) for fold in range(folds)])
-        return self._rows.loss(self.scores_of(name, folds), index)
+        total_s = _PUTTING_TOGETHER_S
+        for name in self.chosen.weights:
+            fits = list(self.fits_of(name).values())
+            family = self._candidates[name].family
+            if family not in self._rehearsed:
+                # The first time loads and compiles what the others use as well.
+                _, again_s = (self._rehearse(self._candidates[name], fits[0]) for _ in range(2))
+                self._rehearsed[family] = again_s / max(fits[0].values, 1)
+            values = float(np.mean([fit.values for fit in fits])) * self._rows.fold_count
+            total_s += _MARGIN * self._rehearsed[family] * values
+        return total_s

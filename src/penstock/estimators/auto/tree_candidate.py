@@ -40,7 +40,7 @@ class TreeRows:
     """The rows of a search as LightGBM bins them: once, for all tree candidates and folds."""
 
     def __init__(self, rows: SearchRows) -> None:
-        self.features = tree_features(rows.setup.features)
+        self.features = tree_features(rows.setup)
         self._rows = rows
 
     @cached_property
@@ -146,7 +146,7 @@ class TreeCandidate:
         )
 
     def member(self, setup: Setup, fit: FoldFit, *, weight: float) -> Member:
-        features = tree_features(setup.features)
+        features = tree_features(setup)
         body = TreesBody(features.blocks, bytes(fit.arrays["model"]).decode())
         return Member(features, body, msgspec.convert(fit.facts["link"], Link), weight)
 
