@@ -99,14 +99,18 @@ def search_of(rows: SearchRows, folder: Path, guesses: list[Guess], **options: A
     return search, seen
 
 
-def test_a_candidate_far_behind_is_trained_on_one_fold_only(rows: SearchRows, tmp_path: Path) -> None:
-    good, bad = Guess("good", 0.1), Guess("bad", 5.0, seed=9)
-    search, _ = search_of(rows, tmp_path, [good, bad])
-    assert (good.trained, bad.trained) == ([0, 1, 2, 3, 4], [0])
+def test_a_candidate_far_behind_is_trained_on_one_fold_only_where_another_would_cost_time(
+    rows: SearchRows, tmp_path: Path
+) -> None:
+    good, bad, cheap = Guess("good", 0.1), Guess("bad", 5.0, seed=9, seconds=20.0), Guess("cheap", 5.0, seed=9)
+    search, _ = search_of(rows, tmp_path, [good, bad, cheap])
+    assert (good.trained, bad.trained, cheap.trained) == ([0, 1, 2, 3, 4], [0], [0, 1, 2, 3, 4])
     assert search.chosen is not None
     assert search.chosen.weights == {"good": 1.0}
     notes = {entry.candidate: entry.note for entry in search.leaderboard()}
-    assert notes == {"good": "", "bad": "dropped after fold 1: far behind the best"}
+    assert notes["good"] == ""
+    assert notes["bad"] == "dropped after fold 1: far behind the best"
+    assert notes["cheap"] == "adds nothing to the others"
 
 
 def test_candidates_with_errors_of_their_own_are_averaged(rows: SearchRows, tmp_path: Path) -> None:

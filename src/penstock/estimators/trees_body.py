@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.estimators.fitted_model import Body
-from penstock.estimators.trees import emit_trees, nodes_of
 from penstock.estimators.setup import Setup
+from penstock.estimators.trees import emit_trees, nodes_of
 from penstock.export.graph import GraphBuilder
 from penstock.features.block import Block
 from penstock.features.categorical import FittedIds

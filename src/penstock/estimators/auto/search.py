@@ -38,6 +38,9 @@ _DEAR_SHARE = 0.2
 _DEAR_GAIN = 0.01
 """What a dear candidate has to better the ensemble by on its first fold, or it waits until cheaper ones had a turn."""
 
+_CHEAP_SHARE = 0.02
+"""Of the time left, what is not worth sparing: a fold or two of few rows are too little to judge by."""
+
 _MOST_ALIVE = 12
 _NO_TIME = "not tried: no time"
 _DEAR = "dropped after fold 1: costs more time than it is worth"
@@ -230,7 +233,8 @@ class Search:
         late: list[str] = []
         for name in order:
             needed_s = cost_s(name) * remaining
-            if name not in weights and loss_of(name) > best * (1.0 + _HOPELESS / fold + noise):
+            is_behind = name not in weights and loss_of(name) > best * (1.0 + _HOPELESS / fold + noise)
+            if is_behind and needed_s > _CHEAP_SHARE * left_s:
                 self._notes[name] = f"dropped after fold {fold}: far behind the best"
             elif needed_s > left_s:
                 late.append(name)
