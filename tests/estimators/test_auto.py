@@ -11,6 +11,7 @@ import pytest
 from penstock import estimator
 from penstock.bundle.folder import read_manifest
 from penstock.errors import ConfigError, PreconditionError, TrainingError
+from penstock.estimators.auto.portfolio import Portfolio, portfolio
 from penstock.runtime.model import load_model
 
 Pair = tuple[dict[str, Any], Any]
@@ -79,6 +80,36 @@ def test_a_search_begun_again_ends_as_one_that_went_through(houses: Pair, input_
     kept = first.stat().st_mtime_ns
     assert np.array_equal(whole, answers(trained("stopped", 3)))
     assert first.stat().st_mtime_ns == kept
+
+
+def test_trees_that_were_proposed_are_found_again_and_served(
+    houses: Pair, input_of: InputOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_one_candidate(*arguments: Any, **named: Any) -> Portfolio:
+        """From which all others descend."""
+        known = portfolio(*arguments, **named)
+        known.candidates = tuple(one for one in known.candidates if one.name == "trees-of-stumps")
+        known.opening = 1
+        return known
+
+    monkeypatch.setattr("penstock.estimators.auto.estimator.portfolio", with_one_candidate)
+
+    def made() -> Any:
+        return estimator.AutoRegressor(BUDGET_S, model_dir=tmp_path / "model")
+
+    def answers(auto: Any) -> Any:
+        return next(iter(auto.predict(input_of(houses), yield_single_examples=False)))["predictions"][:, 0]
+
+    first = made().train(input_of(houses), max_steps=60)
+    proposed = [one for one in first.leaderboard() if one["weight"] and one["candidate"] != "trees-of-stumps"]
+    assert proposed
+    again = made()
+    assert np.array_equal(answers(again), answers(first))
+    model = load_model(made().train(input_of(houses), max_steps=61).export_saved_model(tmp_path / "export"))
+    rows = [{name: values[i] for name, values in houses[0].items()} for i in range(20)]
+    served = model.predict(model.decode(rows))["predictions"][:, 0]
+    assert served == pytest.approx(answers(made())[:20], rel=1e-4)
+    assert {one["candidate"] for one in made().leaderboard()} >= {one["candidate"] for one in proposed}
 
 
 @pytest.mark.slow

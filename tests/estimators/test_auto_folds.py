@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from penstock.estimators.auto.rows import deal_stretches, time_order
+from penstock.estimators.auto.rows import deal_rows, deal_stretches, time_order
 from penstock.features.arrays import batch_of_arrays
 
 
@@ -62,3 +62,27 @@ def test_equal_times_are_in_one_fold() -> None:
     times = np.repeat(np.arange(400), 5)
     dealt = deal_stretches(times, 5, seed=0).reshape(400, 5)
     assert (dealt == dealt[:, :1]).all()
+
+
+def column_of(times: NDArray[Any], labels: NDArray[Any], *, is_classification: bool = False) -> str | None:
+    dealt, column = deal_rows(
+        labels, 5, features=batch_of_arrays({"when": times}), is_classification=is_classification, seed=0
+    )
+    assert np.bincount(dealt).min() >= len(labels) / 5 / 2
+    return column
+
+
+def test_a_log_that_begins_with_rows_of_one_moment_is_dealt_at_random() -> None:
+    imported = np.repeat(hours(1), 2_000)
+    labels = np.random.default_rng(0).normal(size=2_150)
+    assert column_of(np.concatenate([imported, hours(151)[1:]]), labels) is None
+    assert column_of(hours(2_150), labels) == "when"
+
+
+def test_a_class_that_stretches_would_hold_out_altogether_is_dealt_at_random() -> None:
+    often = np.arange(2_000) % 2
+    assert column_of(hours(2_000), often, is_classification=True) == "when"
+    burst = np.where(np.arange(2_000) < 30, 1, 0)
+    assert column_of(hours(2_000), burst, is_classification=True) is None
+    third = np.where(np.arange(2_000) < 30, 2, often)
+    assert column_of(hours(2_000), third, is_classification=True) is None

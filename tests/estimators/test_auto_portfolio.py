@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -66,11 +67,13 @@ def test_equal_seeds_propose_the_same(tmp_path: Path) -> None:
 
 
 def test_what_was_proposed_is_made_again_of_what_the_leaderboard_says(tmp_path: Path) -> None:
-    made = portfolio_of(tmp_path).propose({"trees-of-rates": 0.1})
-    assert made is not None
-    settings = dict(made.parameters)
-    again = portfolio_of(tmp_path).again(made.name, settings, settings.pop("target", "plain"))
-    assert again.parameters == made.parameters
+    known = portfolio_of(tmp_path)
+    made = [made for _ in range(20) if (made := known.propose({"trees-of-rates": 0.1, "trees": 0.2})) is not None]
+    entries = [{"candidate": one.name, "parameters": one.parameters} for one in [*made, *known.candidates]]
+    leaderboard = msgspec.json.decode(msgspec.json.encode(entries))
+    again = portfolio_of(tmp_path).proposed(leaderboard)
+    assert again == made
+    assert [repr(one.parameters) for one in again] == [repr(one.parameters) for one in made]
 
 
 @pytest.mark.parametrize("rows", [100, 5_000, 10**6])

@@ -1,7 +1,7 @@
 """The search spends its trainings on candidates that do well, keeps what is trained, and ends with the time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -224,8 +224,71 @@ def test_candidates_next_to_the_best_are_tried_as_long_as_they_help(rows: Search
 
 
 def test_what_was_proposed_before_is_not_tried_again(rows: SearchRows, tmp_path: Path) -> None:
-    search, _ = search_of(rows, tmp_path, [Guess("a", 0.3)], propose=lambda _losses: Guess("again", 0.2, seed=50))
-    assert [entry.candidate for entry in search.leaderboard()].count("again") == 1
+    again, new = Guess("again", 0.2, seed=50), Guess("new", 0.1, seed=90)
+    drawn = iter([again, again, again, new])
+    search_of(rows, tmp_path, [Guess("a", 0.3)], propose=lambda _losses: next(drawn, None))
+    assert again.trained == new.trained == [0, 1, 2, 3, 4]
+
+
+def test_what_waited_has_its_turn_where_time_is_left(rows: SearchRows, tmp_path: Path) -> None:
+    dear = Guess("dear", 0.3, seed=9, seconds=80.0)
+    search, _ = search_of(rows, tmp_path, [Guess("a", 0.1), Guess("b", 0.1, seed=50), dear], clock=Clock(1_000.0))
+    assert search.leaderboard()[-1].candidate == "dear"
+    assert dear.trained == [0, 1, 2, 3, 4]
+
+
+def test_of_two_dear_ones_alike_one_goes_on(rows: SearchRows, tmp_path: Path) -> None:
+    order: list[str] = []
+    alike = [Guess(name, 0.1, seed=7, seconds=80.0, order=order) for name in ("a", "b")]
+    search_of(rows, tmp_path, [*alike, Guess("c", 0.14, seed=50, order=order)], clock=Clock(1_000.0))
+    assert sorted(order[3:11]) == ["b"] * 4 + ["c"] * 4
+
+
+@dataclass
+class Slowing(Guess):
+    """A training a fold takes longer than the one before."""
+
+    def fit(self, rows: SearchRows, fold: int, *, clock: Clock, allowance_s: float) -> FoldFit:
+        fitted = super().fit(rows, fold, clock=clock, allowance_s=allowance_s)
+        return replace(fitted, seconds=self.seconds * 10.0**fold)
+
+
+def test_what_waits_is_not_called_back_for_a_later_fold(rows: SearchRows, tmp_path: Path) -> None:
+    slowing, waiting = Slowing("slowing", 0.1, seconds=50.0), Guess("waiting", 0.1, seconds=55.0)
+    search, _ = search_of(rows, tmp_path, [waiting, slowing], clock=Clock(1_000.0))
+    assert slowing.trained[:2] == [0, 1]
+    assert waiting.trained == list(range(len(waiting.trained)))
+    assert search.chosen is not None
+
+
+def test_what_fails_on_a_fold_is_out(rows: SearchRows, tmp_path: Path) -> None:
+    @dataclass
+    class Failing(Guess):
+        def fit(self, rows: SearchRows, fold: int, *, clock: Clock, allowance_s: float) -> FoldFit:
+            if fold == 1:
+                raise TimeIsUp
+            return super().fit(rows, fold, clock=clock, allowance_s=allowance_s)
+
+    failing = Failing("failing", 0.3, seed=50)
+    search, _ = search_of(rows, tmp_path, [Guess("a", 0.3), failing])
+    assert failing.trained == [0]
+    assert search.chosen == Chosen({"a": 1.0}, search.chosen.loss, 5) if search.chosen else False
+    assert search.leaderboard()[-1].note == "its time ran out"
+
+
+def test_a_search_that_goes_on_with_little_time_is_no_worse(rows: SearchRows, tmp_path: Path) -> None:
+    def guesses() -> list[Guess]:
+        return [Guess(name, 0.3, seed=40 * place, seconds=30.0) for place, name in enumerate("abcd")]
+
+    proposed = Guess("proposed", 0.2, seed=500, seconds=30.0)
+    whole, _ = search_of(rows, tmp_path, guesses(), propose=lambda _losses: proposed, opening=3, clock=Clock(2_000.0))
+    assert whole.chosen is not None
+    assert set(whole.chosen.weights) > {"proposed", "d"}
+    for left_s in (0.0, 5.0, 50.0, 500.0):
+        again, _ = search_of(rows, tmp_path, guesses(), before=[proposed], opening=3, clock=Clock(left_s))
+        assert again.chosen is not None
+        assert again.chosen.folds == 5
+        assert again.chosen.loss <= whole.chosen.loss
 
 
 def test_a_number_of_trainings_is_told_from_the_end_of_the_time(rows: SearchRows, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from penstock.errors import ConfigError, PreconditionError, TrainingError
 from penstock.estimators.adjustment import AdjustmentOptions, save_adjustment
@@ -21,7 +20,7 @@ from penstock.estimators.auto.leaderboard import leaderboard_text
 from penstock.estimators.auto.metric import choose_metric
 from penstock.estimators.auto.mixture import Member, mix
 from penstock.estimators.auto.portfolio import Portfolio, portfolio
-from penstock.estimators.auto.rows import SearchRows, deal_folds, deal_stretches, fold_count, most_rows, time_order
+from penstock.estimators.auto.rows import SearchRows, deal_rows, fold_count, most_rows
 from penstock.estimators.auto.search import Chosen, Search
 from penstock.estimators.auto.view import make_view
 from penstock.estimators.calibration import Calibration
@@ -144,7 +143,7 @@ class _Auto(Estimator):
             spent_s += time.monotonic() - began
             with interruption() as interrupted:
                 clock = Clock(self._budget_s, spent_s=spent_s, interrupted=interrupted)
-                self._search(input_fn, setup, clock, most_fits)
+                self._search(input_fn, setup, clock, most_fits, checkpoint)
         if every:
             visit(self.fitted_model(), True)
 
@@ -162,7 +161,9 @@ class _Auto(Estimator):
             raise PreconditionError(f"nothing is trained in {self.model_dir!r} yet; call train first")
         return checkpoint
 
-    def _search(self, input_fn: InputFn, setup: Setup | None, clock: Clock, most_fits: int | None) -> None:
+    def _search(
+        self, input_fn: InputFn, setup: Setup | None, clock: Clock, most_fits: int | None, saved: Checkpoint | None
+    ) -> None:
         examples = self._bounded(training_examples(self, input_fn, setup))
         if setup is None:
             setup = self._fit_setup(examples)
@@ -177,8 +178,9 @@ class _Auto(Estimator):
                 book=self._book,
                 clock=clock,
                 view=view,
-                changed=lambda chosen: self._keep(rows, search, chosen, clock, is_finished=False),
+                changed=lambda chosen: self._keep(rows, search, chosen, clock, saved, is_finished=False),
                 opening=tried.opening,
+                before=[] if saved is None else tried.proposed(saved.facts["leaderboard"]),
                 propose=tried.propose,
                 rehearse=lambda candidate, fit: self._rehearse(setup, rows, candidate, fit),
                 most_fits=most_fits,
@@ -192,7 +194,7 @@ class _Auto(Estimator):
                 f"({clock.spent_s:.0f} s went by); give more time_budget_s, or fewer rows"
             )
         cut_short = clock.is_interrupted or (most_fits is not None and search.fit_count >= most_fits)
-        self._keep(rows, search, search.chosen, clock, is_finished=not cut_short)
+        self._keep(rows, search, search.chosen, clock, saved, is_finished=not cut_short)
         self._model = None
         notice(leaderboard_text(search.leaderboard()))
         notice(_conclusion(search, search.chosen, rows, clock))
@@ -261,12 +263,11 @@ class _Auto(Estimator):
         if factors is not None:
             weights = factors if weights is None else weights * factors
         folds = fold_count(len(targets))
-        dealt = deal_folds(targets, folds, is_classification=bool(head.classes), seed=self._config.seed)
-        if (column := time_order(examples.features)) is not None:
-            stretches = deal_stretches(examples.features[column], folds, seed=self._config.seed)
-            if not head.classes or _has_all_classes(targets, stretches):
-                notice(f"the rows stand in the order of {column!r}: folds are stretches of that time")
-                dealt = stretches
+        dealt, column = deal_rows(
+            targets, folds, features=examples.features, is_classification=bool(head.classes), seed=self._config.seed
+        )
+        if column is not None:
+            notice(f"the rows stand in the order of {column!r}: folds are stretches of that time")
         scale = head.scale[0] if isinstance(head, RegressionHead) else 1.0
         return SearchRows(
             examples=examples,
@@ -279,7 +280,22 @@ class _Auto(Estimator):
             seed=self._config.seed,
         )
 
-    def _keep(self, rows: SearchRows, search: Search, chosen: Chosen, clock: Clock, *, is_finished: bool) -> None:
+    def _keep(
+        self,
+        rows: SearchRows,
+        search: Search,
+        chosen: Chosen,
+        clock: Clock,
+        saved: Checkpoint | None,
+        *,
+        is_finished: bool,
+    ) -> None:
+        """Saves the ensemble; `saved` instead, which a search before this one left, while that is better."""
+        if saved is not None and _is_better(saved, chosen, rows):
+            ended = {"spent_s": clock.spent_s, "is_finished": is_finished, "budget_s": self._budget_s}
+            self._checkpoints.save(Checkpoint(saved.step, saved.arrays, {**saved.facts, **ended}))
+            return
+        step = search.fit_count if saved is None else max(search.fit_count, saved.step)
         facts = {
             "weights": dict(chosen.weights),
             "members": {name: sorted(search.fits_of(name)) for name in chosen.weights},
@@ -294,21 +310,18 @@ class _Auto(Estimator):
         if self._adjustments.params:
             adjustment = adjust(self._adjustments, rows, search, chosen, is_last=is_finished)
             if adjustment is not None:
-                save_adjustment(self._folder, search.fit_count, adjustment)
+                save_adjustment(self._folder, step, adjustment)
         weights = np.array(list(chosen.weights.values()))
-        self._checkpoints.save(Checkpoint(search.fit_count, {"weights": weights}, facts))
+        self._checkpoints.save(Checkpoint(step, {"weights": weights}, facts))
 
     def _model_of(self, setup: Setup, checkpoint: Checkpoint) -> FittedModel:
         facts = checkpoint.facts
         known = self._portfolio(setup, is_skewed=True)
         candidates = {candidate.name: candidate for candidate in known.candidates}
-        settings = {entry["candidate"]: dict(entry["parameters"]) for entry in facts["leaderboard"]}
+        candidates |= {candidate.name: candidate for candidate in known.proposed(facts["leaderboard"])}
         members: list[Member] = []
         for name, weight in facts["weights"].items():
             folds = facts["members"][name]
-            if name not in candidates:
-                target = settings[name].pop("target", "plain")
-                candidates[name] = known.again(name, settings[name], target)
             members.extend(
                 candidates[name].member(setup, self._book.fit(name, fold), weight=weight / len(folds)) for fold in folds
             )
@@ -404,10 +417,11 @@ def _has_skewed_labels(rows: SearchRows) -> bool:
     return is_skewed(numeric_labels(rows.examples.labels, head.label, 1)[:, 0])
 
 
-def _has_all_classes(targets: NDArray[Any], folds: NDArray[np.int64]) -> bool:
-    """Whether each class is in two folds at least, so that none is held out altogether."""
-    pairs = np.unique(np.stack([targets, folds]), axis=1)
-    return bool(np.bincount(pairs[0].astype(np.int64)).min() >= 2)
+def _is_better(saved: Checkpoint, chosen: Chosen, rows: SearchRows) -> bool:
+    """Whether the saved ensemble is of more folds, or of less loss on as many."""
+    score = float(saved.facts["score"])
+    saved_loss = 1.0 - score if rows.metric.more_is_better else score
+    return (-int(saved.facts["folds"]), saved_loss) < (-chosen.folds, chosen.loss)
 
 
 def _conclusion(search: Search, chosen: Chosen, rows: SearchRows, clock: Clock) -> str:

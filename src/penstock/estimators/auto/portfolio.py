@@ -1,7 +1,7 @@
 """The candidates of a search, in the order in which they are tried: chosen by the label and by the number of rows."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,10 +68,19 @@ class Portfolio:
         chance = 1.0 / np.arange(1, len(parents) + 1)
         parent = parents[int(self._rng.choice(len(parents), p=chance / chance.sum()))]
         settings = mutated(parent.settings, self._rng, words=self._has_words)
-        return self.again(self._trees.name_of(settings, parent.target), settings, parent.target)
+        return self._again(self._trees.name_of(settings, parent.target), settings, parent.target)
 
-    def again(self, name: str, settings: Mapping[str, Any], target: LearnedTarget) -> Candidate:
-        """Trees that were proposed, in this search or before."""
+    def proposed(self, leaderboard: Sequence[Mapping[str, Any]]) -> list[Candidate]:
+        """What was proposed to a search, made again of what its leaderboard says."""
+        names = {candidate.name for candidate in self.candidates}
+        made = []
+        for entry in leaderboard:
+            if entry["candidate"] not in names:
+                settings = dict(entry["parameters"])
+                made.append(self._again(entry["candidate"], settings, settings.pop("target", "plain")))
+        return made
+
+    def _again(self, name: str, settings: Mapping[str, Any], target: LearnedTarget) -> Candidate:
         return self._known.setdefault(name, self._trees.exactly(name, settings, target))
 
     def _tree(self, name: str) -> TreeCandidate | None:

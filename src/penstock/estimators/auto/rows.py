@@ -13,7 +13,7 @@ from penstock.estimators.auto.metric import Metric
 from penstock.estimators.examples import Examples
 from penstock.estimators.setup import Setup
 
-__all__ = ["SearchRows", "deal_folds", "deal_stretches", "fold_count", "most_rows", "time_order"]
+__all__ = ["SearchRows", "deal_folds", "deal_rows", "deal_stretches", "fold_count", "most_rows", "time_order"]
 
 _BYTES_A_VALUE = 24
 """Of one value of one row at the worst: raw, encoded for trees and for networks, binned, and a fold's copies."""
@@ -68,6 +68,28 @@ def fold_count(rows: int) -> int:
     if rows <= 2_000:
         return max(2, min(10, rows // 2))
     return 8 if rows <= 10_000 else 5
+
+
+def deal_rows(
+    targets: NDArray[Any], folds: int, *, features: ColumnBatch, is_classification: bool, seed: int
+) -> tuple[NDArray[np.int64], str | None]:
+    """A fold for each row: at random, or, where the rows stand in the order of a timestamp, by stretches of that time.
+
+    Returns that column as well. Stretches of which a fold would have less than half its share of rows, or all rows of
+    a class, or, of two classes, none of one, are not used.
+    """
+    column = time_order(features)
+    if column is not None:
+        dealt = deal_stretches(features[column], folds, seed=seed)
+        is_even = np.bincount(dealt, minlength=folds).min() >= len(dealt) / folds / 2.0
+        if is_even and (not is_classification or _have_all_classes(targets, dealt, folds)):
+            return dealt, column
+    return deal_folds(targets, folds, is_classification=is_classification, seed=seed), None
+
+
+def _have_all_classes(targets: NDArray[Any], dealt: NDArray[np.int64], folds: int) -> bool:
+    held_out = [len(np.unique(dealt[targets == known])) for known in np.unique(targets)]
+    return min(held_out) >= (folds if len(held_out) == 2 else 2)
 
 
 def deal_folds(targets: NDArray[Any], folds: int, *, is_classification: bool, seed: int) -> NDArray[np.int64]:

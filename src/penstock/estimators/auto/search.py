@@ -52,6 +52,8 @@ _START_SHARE = 1 / 4
 is uncertain, and trees need none.
 """
 
+_LAST_START_SHARE = 1 / 2
+
 
 class SearchView:
     """Who is told how a search goes. This one says nothing."""
@@ -75,6 +77,7 @@ class Chosen:
 class Search:
     """opening: of the candidates, that many begin together; the others challenge what has come of these.
 
+    before: what a search before this one, of the same rows, was proposed.
     propose: makes a candidate next to the best of some, by their losses; None for none.
     rehearse: makes a graph of one trained model, and returns the seconds that it took; done twice for each estimator,
     to plan the end.
@@ -91,6 +94,7 @@ class Search:
         view: SearchView,
         changed: Callable[[Chosen], None],
         opening: int,
+        before: Sequence[Candidate] = (),
         propose: Callable[[Mapping[str, float]], Candidate | None] = lambda _losses: None,
         rehearse: Callable[[Candidate, FoldFit], float] = lambda _candidate, _fit: 0.0,
         most_fits: int | None = None,
@@ -102,6 +106,7 @@ class Search:
         self._view = view
         self._changed = changed
         self._opening = opening
+        self._before = before
         self._propose = propose
         self._rehearse = rehearse
         self._rehearsed: dict[str, float] = {}
@@ -126,16 +131,21 @@ class Search:
         self._alive = [name for name in names[: self._opening] if self._train(name, 0)]
         self._choose()
         for fold in range(1, self._rows.fold_count):
-            if self._is_over:
+            if self._has_enough or (self._clock.is_over and not any(fold in self._kept[name] for name in self._alive)):
                 break
             self._drop_losers(fold)
-            self._alive = [name for name in self._alive if self._train(name, fold) or self.fits_of(name)]
+            # What fails is out, unless all do: then the folds before are what the others have to better.
+            going_on = [name for name in self._alive if self._train(name, fold) or self._is_over]
+            if not going_on:
+                break
+            self._alive = going_on
             self._choose()
         self._take_turns(iter(names[self._opening :]), self._proposals())
         # The time that was kept for the others is theirs now.
         self._is_last_turn = True
         late = [name for name in names if self._notes.get(name) == _NO_TIME and not self.fits_of(name)]
         self._take_turns(iter([*self._waiting, *late]))
+        self._take_what_is_kept()
         for name in names:
             if not self.fits_of(name):
                 self._notes.setdefault(name, self._why_not)
@@ -196,7 +206,7 @@ class Search:
         fit = self._kept[name].get(fold)
         if fit is None:
             start_s, left_s = self._candidates[name].start_s, self._clock.left_s
-            too_late = start_s > (1.0 if self._is_last_turn else _START_SHARE) * left_s
+            too_late = start_s > (_LAST_START_SHARE if self._is_last_turn else _START_SHARE) * left_s
             if self._is_over or too_late or start_s + self._trained.cost_s(name) > left_s:
                 self._notes.setdefault(name, "its time ran out" if self.fits_of(name) else _NO_TIME)
                 return False
@@ -206,6 +216,7 @@ class Search:
                     self._rows, fold, clock=self._clock, allowance_s=min(self._allowance_s, self._clock.left_s)
                 )
             except TimeIsUp:
+                self._notes.setdefault(name, "its time ran out")
                 return False
             except PenstockError as error:
                 self._notes[name] = f"failed: {error}"
@@ -220,7 +231,6 @@ class Search:
 
     def _drop_losers(self, fold: int) -> None:
         """Keeps, in the order of their use to the ensemble, those whose remaining folds fit into the time left."""
-        assert self._alive or self.chosen is None
         if not self._alive:
             return
         weights = {} if self.chosen is None else self.chosen.weights
@@ -228,68 +238,74 @@ class Search:
         order = sorted(self._alive, key=lambda name: (-weights.get(name, 0.0), loss_of(name)))
         best = min(loss_of(name) for name in self._alive)
         noise = 2.0 / math.sqrt(sum(len(self._rows.held_out(known)) for known in range(fold)))
-        left_s, remaining = self._clock.left_s, self._rows.fold_count - fold
+        left_s = max(self._clock.left_s, 0.0)
         survivors: list[str] = []
         late: list[str] = []
-        for name in order:
-            needed_s = cost_s(name) * remaining
+        waiting: list[str] = []
+        for place, name in enumerate(order):
+            needed_s = self._needed_s(name, fold, self._rows.fold_count)
+            others = [*survivors, *order[place + 1 :]]
             is_behind = name not in weights and loss_of(name) > best * (1.0 + _HOPELESS / fold + noise)
             if is_behind and needed_s > _CHEAP_SHARE * left_s:
                 self._notes[name] = f"dropped after fold {fold}: far behind the best"
             elif needed_s > left_s:
                 late.append(name)
                 self._notes[name] = f"dropped after fold {fold}: no time for its other folds"
-            elif fold == 1 and self._is_dear(needed_s) and self._gain(name) < _DEAR_GAIN:
-                self._waiting.append(name)
+            elif fold == 1 and self._is_dear(needed_s) and self._gain(name, others) < _DEAR_GAIN:
+                waiting.append(name)
                 self._notes[name] = _DEAR
             else:
                 survivors.append(name)
                 left_s -= needed_s
         if not survivors:
             # Some of the folds of the cheapest are better than none.
-            survivors = [min([*late, *self._waiting], key=cost_s)]
+            survivors = [min([*late, *waiting], key=cost_s)]
             del self._notes[survivors[0]]
         self._alive = survivors
+        self._waiting += [name for name in waiting if name not in survivors]
+
+    def _needed_s(self, name: str, first: int, end: int) -> float:
+        """What the folds from `first` up to `end` are expected to cost; those that are kept cost nothing."""
+        return self._trained.cost_s(name) * sum(fold not in self._kept[name] for fold in range(first, end))
 
     def _is_dear(self, needed_s: float) -> bool:
         return not self._is_last_turn and needed_s > _DEAR_SHARE * self._clock.left_s
 
-    def _gain(self, name: str) -> float:
+    def _gain(self, name: str, others: Sequence[str]) -> float:
         """What it betters the ensemble of the others by, as a share of their error on the first fold."""
-        others = [other for other in self._alive if other != name]
         if not others:
             return math.inf
         _, without = self._trained.select(others, 1)
         _, together = self._trained.select([*others, name], 1)
         return 1.0 - together / without if without > 0.0 else 0.0
 
-    def _take_turns(self, *sources: Iterator[str]) -> None:
+    def _take_turns(self, *sources: Iterator[str | None]) -> None:
         """Lets a challenger of each source in turn try; a source ends with several in a row that gain nothing."""
         fruitless = dict.fromkeys(sources, 0)
         while fruitless:
             for source in list(fruitless):
-                name = None if self._is_over else next(source, None)
-                if name is None:
+                name = "" if self._is_over else next(source, "")
+                if name == "":
                     del fruitless[source]
                     continue
                 before = math.inf if self.chosen is None else self.chosen.loss
-                if self._challenge(name):
+                if name is not None and self._challenge(name):
                     self._choose()
                 gained = self.chosen is not None and self.chosen.loss < before * (1.0 - _LEAST_GAIN)
-                if self.fits_of(name):
+                if name is None or self.fits_of(name):
                     fruitless[source] = 0 if gained else fruitless[source] + 1
                 if fruitless[source] >= _FRUITLESS:
                     del fruitless[source]
 
-    def _proposals(self) -> Iterator[str]:
-        """Candidates next to those that are alive, none of them twice."""
+    def _proposals(self) -> Iterator[str | None]:
+        """Candidates next to those that are alive, none of them twice; None where there is none to start from."""
         draws = 0
         while draws < _MOST_DRAWS:
             draws += 1
             made = self._propose({name: self._trained.loss_of(name) for name in self._alive})
             if made is None:
-                return
-            if made.name not in self._candidates:
+                yield None
+            elif made.name not in self._candidates:
                 self._candidates[made.name] = made
                 self._kept[made.name] = self._book.kept(made.name)
                 draws = 0
@@ -300,9 +316,9 @@ class Search:
         folds = self._rows.fold_count if self.chosen is None else self.chosen.folds
         if not self._train(name, 0):
             return False
-        needed_s = self._trained.cost_s(name) * (folds - 1)
-        gain = self._gain(name)
-        if needed_s > self._clock.left_s:
+        needed_s = self._needed_s(name, 1, folds)
+        gain = self._gain(name, self._alive)
+        if needed_s > max(self._clock.left_s, 0.0):
             self._notes[name] = "dropped after fold 1: no time for its other folds"
         elif gain < _LEAST_GAIN:
             self._notes[name] = "dropped after fold 1: adds nothing to the others"
@@ -313,8 +329,26 @@ class Search:
             self._alive.append(name)
             return True
         else:
-            self._notes.setdefault(name, "dropped: its time ran out")
+            self._notes.setdefault(name, self._why_not if self._has_enough else "its time ran out")
         return False
+
+    def _take_what_is_kept(self) -> None:
+        """Models of all folds that a search before this one had trained, and this one had no time to come to again."""
+        if self._has_enough or self.chosen is None:
+            return
+        folds = range(self.chosen.folds)
+        for candidate in self._before:
+            if candidate.name not in self._candidates:
+                self._candidates[candidate.name] = candidate
+                self._kept[candidate.name] = self._book.kept(candidate.name)
+        left = [name for name in self._candidates if name not in self._alive]
+        found = [name for name in left if all(fold in self._kept[name] for fold in folds)]
+        for name in found:
+            for fold in folds:
+                self._train(name, fold)
+        if found:
+            self._alive += found
+            self._choose()
 
     def _choose(self) -> None:
         """The ensemble of the candidates that are alive, on the folds that all of them have."""
@@ -328,9 +362,9 @@ class Search:
         if len(trained) > _MOST_ALIVE:
             used = self.chosen.weights
             self._alive = sorted(trained, key=lambda one: (one not in used, self._trained.loss_of(one)))[:_MOST_ALIVE]
+        self._changed(self.chosen)
         self._clock.keep_back(self._putting_together_s())
         self._view.best(self._rows.metric.name, self._rows.metric.value(self.chosen.loss), self._clock.left_s)
-        self._changed(self.chosen)
 
     def _putting_together_s(self) -> float:
         """What making the ensemble's graph of all folds, and checking it, is expected to take."""
@@ -339,10 +373,10 @@ class Search:
         for name in self.chosen.weights:
             fits = list(self.fits_of(name).values())
             family = self._candidates[name].family
-            if family not in self._rehearsed:
+            if family not in self._rehearsed and not self._clock.is_over:
                 # The first time loads and compiles what the others use as well.
                 _, again_s = (self._rehearse(self._candidates[name], fits[0]) for _ in range(2))
                 self._rehearsed[family] = again_s / max(fits[0].values, 1)
             values = float(np.mean([fit.values for fit in fits])) * self._rows.fold_count
-            total_s += _MARGIN * self._rehearsed[family] * values
+            total_s += _MARGIN * self._rehearsed.get(family, 0.0) * values
         return total_s
