@@ -77,7 +77,7 @@ def test_every_canned_estimator_passes(name: str) -> None:
     assert len(checks) == 6
 
 
-# The first three trainings of a search are of trees; then come a network and a linear model, and the second fold.
+# The first trainings of a search on few rows are of trees; then come a network and a linear model.
 @pytest.mark.parametrize(
     ("name", "trainings"),
     [

@@ -119,7 +119,8 @@ def portfolio(head: AnyHead, *, rows: int, is_skewed: bool, folder: Path, has_wo
     ]
     # On few rows they are as good as any, and cost nothing; on many they seldom are.
     if rows < _FEW_ROWS:
-        opening += [random, linear, shallow]
+        opening[2:2] = [random, shallow]
+        opening.append(linear)
     else:
         later[2:2] = [shallow, random]
         later.append(linear)
