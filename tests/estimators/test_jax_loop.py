@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,28 @@ def test_the_result_does_not_depend_on_how_steps_are_grouped(batched: bool, drop
     assert np.array_equal(losses, other_losses)
     for mine, theirs in zip(whole.trainable + whole.optimizer, pieces.trainable + pieces.optimizer, strict=True):
         assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("batch_size", [7, 3000, 40_000], ids=["many steps gathered", "some", "one"])
+def test_every_step_sees_the_rows_of_its_order(batch_size: int) -> None:
+    steps = 70
+    rows = replace(make_rows(), weights=np.random.default_rng(2).uniform(0.5, 2.0, 50).astype(np.float32))
+    order = np.random.default_rng(1).integers(0, 50, (steps, batch_size)).astype(np.int32)
+    _, losses = run(make_program(), [steps], order, rows)
+    program = make_program()
+    loop, state = JaxLoop(program), program.state()
+    alone: list[float] = []
+    for picked in order:
+        moved, loss = loop.run(
+            loop.start(state),
+            loop.place(rows.take(picked)),
+            order=None,
+            learning_rates=np.full(1, 0.01, np.float32),
+            hyperparameters=Hyperparameters(weight_decay=0.01),
+        )
+        state = loop.fetch(moved, state.step + 1)
+        alone.extend(np.asarray(loss))
+    assert losses == pytest.approx(np.array(alone), rel=1e-4)
 
 
 def test_steps_learn_and_report_the_loss_before_each() -> None:
