@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -37,10 +38,13 @@ def test_names_are_those_of_tensorflow() -> None:
 
 def test_a_vocabulary_may_lie_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "words.txt"
-    file.write_bytes("\ufeffred\r\ngreen\ncafe\u0301\n".encode())
+    content = "\ufeffred\r\ngreen\ncafe\u0301\ntwo\u2028parts\n".encode()
+    file.write_bytes(content)
     column = fc.categorical_column_with_vocabulary_file("w", str(file))
-    assert column == fc.categorical_column_with_vocabulary_list("w", ["red", "green", "café"])
+    assert column == fc.categorical_column_with_vocabulary_list("w", ["red", "green", "café", "two\u2028parts"])
     assert fc.categorical_column_with_vocabulary_file("w", str(file), 2).vocabulary == ("red", "green")
+    fsspec.filesystem("memory").pipe("/bucket/words.txt", content)
+    assert fc.categorical_column_with_vocabulary_file("w", "memory://bucket/words.txt") == column
 
 
 WORD = fc.categorical_column_with_hash_bucket("w", 10)

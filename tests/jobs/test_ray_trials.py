@@ -9,7 +9,7 @@ import pytest
 from penstock.errors import ServiceError, TrainingError
 from penstock.jobs.ray_client import RayJob, RayJobs
 from penstock.jobs.ray_plan import ANSWER_PREFIX, Plan, PlannedReplica
-from penstock.jobs.ray_trials import RayTrials
+from penstock.jobs.ray_trials import Listener, RayTrials
 from penstock.jobs.training_input import TrainingInput
 from penstock.jobs.trial_host import Sighting, TrialLaunch
 
@@ -56,7 +56,7 @@ class ToldServer(RayJobs):
         self.jobs[submission_id] = RayJob("STOPPED", "")
 
     def tell(self, **answer: Any) -> None:
-        self.logs[self.only] += f"{ANSWER_PREFIX}{json.dumps(answer)}\n"
+        self.logs[self.only] += f"{ANSWER_PREFIX}{json.dumps(answer, ensure_ascii=False)}\n"
 
     def end(self, status: Any, exit_code: int | None = None) -> None:
         self.jobs[self.only] = RayJob(status, "it ended", exit_code)
@@ -76,12 +76,8 @@ def server() -> ToldServer:
     return ToldServer()
 
 
-def host(server: ToldServer, folder: Path) -> RayTrials:
-    return RayTrials(server, ADDRESS, PLAN, tag="loss", folder=folder, experiment="", listen=lambda *_: None)
-
-
-def begun(server: ToldServer, folder: Path) -> RayTrials:
-    made = host(server, folder)
+def begun(server: ToldServer, folder: Path, listen: Listener = lambda *_: None) -> RayTrials:
+    made = RayTrials(server, ADDRESS, PLAN, tag="loss", folder=folder, experiment="", listen=listen)
     made.start(TrialLaunch(number=1, arguments=["--rate=1"]))
     return made
 
@@ -108,6 +104,25 @@ def test_another_process_follows_what_was_begun_and_hears_all_of_it(server: Told
     later = begun(server, tmp_path)
     assert len(server.jobs) == 1
     assert later.look(1) == Sighting(reports=[(1, 0.5)], ending="")
+
+
+def test_another_process_does_not_tell_again_what_was_printed(server: ToldServer, tmp_path: Path) -> None:
+    heard: list[str] = []
+    first = begun(server, tmp_path, lambda _number, message, _severity: heard.append(message))
+    server.tell(message="epoch 1", task_name="master-replica-0")
+    server.logs[server.only] += "a warning of Ray's, of\u2028two lines to Python\n"
+    first.look(1)
+    server.tell(message="epoch\u20282", task_name="master-replica-0")
+    later = begun(server, tmp_path, lambda _number, message, _severity: heard.append(message))
+    later.look(1)
+    assert heard == ["epoch 1", "epoch\u20282"]
+
+    server.jobs.clear()  # lost, and begun again: the new job's output is all new
+    assert later.look(1).is_lost
+    later.start(TrialLaunch(number=1, arguments=[]))
+    server.tell(message="epoch 1", task_name="master-replica-0")
+    later.look(1)
+    assert heard == ["epoch 1", "epoch\u20282", "epoch 1"]
 
 
 @pytest.mark.parametrize(

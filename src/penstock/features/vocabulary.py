@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from penstock.features.lookup import Lookup, NumberLookup, WordLookup
 from penstock.features.numeric import NUMERIC_TYPES
 from penstock.features.operators import Operators, Values
 from penstock.features.statistics import ColumnStatistics, Statistics
+from penstock.store import blobs
 
 __all__ = ["Vocabulary", "VocabularyColumn", "read_vocabulary_file"]
 
@@ -108,16 +108,20 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True, tag="vocabulary"):
 
 
 def read_vocabulary_file(path: str, vocabulary_size: int | None = None) -> tuple[str, ...]:
-    """The words of a file, one a line, UTF-8; the first `vocabulary_size` of them.
+    """The words of a file or of a URI, one a line, UTF-8; the first `vocabulary_size` of them.
 
-    Raises NotFoundError without the file, UsageError where it holds fewer words than asked for.
+    Raises NotFoundError without the file, UsageError where it holds fewer words than asked for, StoreError where it
+    cannot be read.
     """
+    folder, _, name = blobs.absolute(path).rpartition("/")
     try:
-        words = tuple(Path(path).read_text(encoding="utf-8-sig").splitlines())
-    except FileNotFoundError as error:
+        text = blobs.read_bytes(folder or "/", name).decode("utf-8-sig")
+    except NotFoundError as error:
         raise NotFoundError(f"the vocabulary file {path} does not exist") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"the vocabulary file {path} is not UTF-8: {error}") from error
+    # Not splitlines(): a word may hold U+2028 and the like.
+    words = tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")) if text else ()
     if vocabulary_size is None:
         return words
     if len(words) < vocabulary_size:

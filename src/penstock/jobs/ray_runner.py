@@ -155,11 +155,10 @@ class RayRunner:
     def _read_log(self) -> None:
         """Takes what is new in the driver's log, whole lines only."""
         text = self._ray.log(self._job)
-        new = text[self._position :]
-        new = new[: new.rfind("\n") + 1]
-        for line in new.splitlines():
+        *lines, _ = text[self._position :].split("\n")
+        for line in lines:
             self._take(line)
-        self._position += len(new)
+            self._position += len(line) + 1
         self._supervisor.log.flush()
         self._position_file.write_text(str(self._position))
         self._log_due = time.monotonic() + len(text) / 1e6 * _SECONDS_PER_LOG_MB

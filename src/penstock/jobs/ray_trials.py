@@ -1,7 +1,8 @@
 """Trials as jobs of a Ray cluster, each with a machine of its own; what they report is read from their logs.
 
 The Ray job of each trial is written down beside the study. A process that goes on with the study finds it there, and
-follows what still runs, or has ended in between, instead of beginning it again.
+follows what still runs, or has ended in between, instead of beginning it again. How much of its output was passed on
+stands beside it: metrics are read again from the beginning, lines are not told twice.
 """
 
 import secrets
@@ -34,6 +35,7 @@ _SILENCE_S = 60.0
 """How long the cluster may be out of reach before the tuning gives up."""
 
 _NOTE_NAME = "ray-job"
+_PASSED_ON_NAME = "ray-job-passed-on"
 
 _Answer = TypeVar("_Answer")
 Listener = Callable[[int, str, str], None]
@@ -42,11 +44,15 @@ Listener = Callable[[int, str, str], None]
 
 @dataclass
 class _Trial:
-    """A trial that was begun. job: its name on the cluster. position: how much of its log has been read."""
+    """A trial that was begun. job: its name on the cluster. position: how much of its log has been read.
+
+    passed_on: how much of it a listener was told, maybe of an earlier process.
+    """
 
     job: str
     note: Path
     position: int = 0
+    passed_on: int = 0
     waits: bool = True
     reports: list[tuple[int, float]] = field(default_factory=list)
     failure: str = ""
@@ -80,11 +86,12 @@ class RayTrials:
             job = note.read_text()
             found = self._patiently(lambda: self._known(job))
             if found is not None and found.status != "STOPPED":
-                self._trials[launch.number] = _Trial(job, note)
+                self._trials[launch.number] = _Trial(job, note, passed_on=_passed_on(note))
                 return
         marker = secrets.token_hex(16)
         job = f"penstock-{self._plan.job_id}-trial-{launch.number}-{marker[:8]}"
         note.parent.mkdir(parents=True, exist_ok=True)
+        _passed_on_file(note).unlink(missing_ok=True)
         replace_file(note, job.encode())
         trial = PlannedTrial(number=str(launch.number), tag=self._tag, folders=list(launch.folders))
         plan = msgspec.structs.replace(
@@ -176,10 +183,9 @@ class RayTrials:
 
     def _read_log(self, number: int, trial: _Trial) -> None:
         """Takes what is new in the log of the trial's driver, whole lines only."""
-        new = self._ray.log(trial.job)[trial.position :]
-        new = new[: new.rfind("\n") + 1]
-        trial.position += len(new)
-        for line in new.splitlines():
+        *lines, _ = self._ray.log(trial.job)[trial.position :].split("\n")
+        for line in lines:
+            trial.position += len(line) + 1
             if not line.startswith(ANSWER_PREFIX):
                 continue
             answer = msgspec.json.decode(line.removeprefix(ANSWER_PREFIX), type=Answer)
@@ -188,8 +194,12 @@ class RayTrials:
             trial.reports += [(step, float(value)) for step, value in answer.reports]
             if answer.failure:
                 trial.failure, trial.status = answer.failure, answer.exit_status
-            if answer.message and (answer.task_name != SERVICE_TASK or answer.severity != "INFO"):
+            is_said = answer.message and (answer.task_name != SERVICE_TASK or answer.severity != "INFO")
+            if is_said and trial.position > trial.passed_on:
                 self._listen(number, answer.message, answer.severity)
+        if trial.position > trial.passed_on:
+            trial.passed_on = trial.position
+            replace_file(_passed_on_file(trial.note), str(trial.passed_on).encode())
 
 
 def trial_plan(job_id: str, training: TrainingInput, *, settings: Settings) -> Plan:
@@ -222,6 +232,15 @@ def stop_trials(folder: Path, address: str, *, token: str | None) -> None:
 
 def _note(folder: Path, number: int) -> Path:
     return folder / "trials" / str(number) / _NOTE_NAME
+
+
+def _passed_on_file(note: Path) -> Path:
+    return note.with_name(_PASSED_ON_NAME)
+
+
+def _passed_on(note: Path) -> int:
+    file = _passed_on_file(note)
+    return int(file.read_text()) if file.exists() else 0
 
 
 def _end_of(job: RayJob | None, trial: _Trial) -> tuple[str, bool]:
