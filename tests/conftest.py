@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 
@@ -21,6 +22,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 IS_FULL = bool(os.environ.get("PENSTOCK_NO_SKIPS"))
 """Whether this is `make check-full`, which draws more examples of what Hypothesis composes."""
+
+
+hypothesis.settings.register_profile("penstock", deadline=None)  # how long an example takes says nothing
+hypothesis.settings.load_profile("penstock")
 
 
 def pytest_configure(config: pytest.Config) -> None:

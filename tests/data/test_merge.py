@@ -40,7 +40,7 @@ def profiled(some: list[Row], folder: Path) -> TableProfile:
     return found
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(left=rows, right=rows)
 def test_parts_merge_to_the_whole(left: list[Row], right: list[Row]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -130,6 +130,19 @@ def test_folders_and_tables_name_their_photos(tmp_path: Path) -> None:
         find_photos(str(tmp_path / "empty"))
 
 
+def test_photos_may_be_links_to_others(tmp_path: Path, home: Path) -> None:
+    photos, net = make_photos(tmp_path / "photos", count=6), make_backbone(tmp_path / "net.onnx")
+    chosen = tmp_path / "chosen"
+    (chosen / "green").mkdir(parents=True)
+    (chosen / "blue").symlink_to(photos / "blue")
+    for photo in (photos / "green").iterdir():
+        (chosen / "green" / photo.name).symlink_to(photo)
+    found = find_photos(str(chosen))
+    assert [name for _, name in found.files] == [name for _, name in find_photos(str(photos)).files]
+    assert found.digest() == find_photos(str(photos)).digest()
+    assert estimator.ImageClassifier(net).train(lambda: found).evaluate(lambda: found)["accuracy"] > 0.9
+
+
 def test_misuse_is_told(tmp_path: Path) -> None:
     net = make_backbone(tmp_path / "net.onnx")
     with pytest.raises(PreconditionError, match="nothing is trained"):

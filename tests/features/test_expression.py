@@ -62,7 +62,7 @@ def expressions() -> list[str]:
 
 @pytest.mark.parametrize("text", expressions())
 @given(rows=st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_formula_means_what_recipes_mean_by_it(text: str, rows: list[tuple[float, float]]) -> None:
     x, y = (np.asarray(values, dtype=np.float64) for values in zip(*rows, strict=True))
     expression = parse(text)
@@ -86,7 +86,7 @@ NORMALIZERS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", list(NORMALIZERS))
 @given(values=st.lists(numbers, min_size=1, max_size=20))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_both_sides_normalize_alike(name: str, values: list[float]) -> None:
     features = fitted([numeric_column("x", normalizer_fn=NORMALIZERS[name])], {"x": [0.5, 2.0, np.nan, 9.0]})
     rows = ColumnBatch(SCHEMA.select(("x",)), {"x": np.asarray(values)})

@@ -26,7 +26,7 @@ from penstock.feature_column import (
 
 from .served import assert_sides_agree, fitted
 
-LIGHT = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LIGHT = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 
 TRAINING: dict[str, Any] = {
     "number": [1.5, -2.0, 3.25, np.nan, 0.0, 7.0],

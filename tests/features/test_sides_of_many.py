@@ -33,7 +33,7 @@ from penstock.features.tokens import TEXT_SEPARATORS
 
 from .served import assert_sides_agree, fitted
 
-LIGHT = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LIGHT = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 
 RANDOM = np.random.default_rng(0)
 

@@ -71,7 +71,7 @@ def test_a_column_with_a_missing_value_is_nullable() -> None:
     words=st.lists(st.sampled_from(["a", "b", "c", None]), min_size=60, max_size=60),
     size=st.integers(1, 20),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_batches_do_not_matter(values: list[float], words: list[str | None], size: int) -> None:
     batch = batch_of_arrays({"x": np.asarray(values), "w": words[: len(values)]})
     whole, parts = gather_statistics([batch]), gather_statistics(cut(batch, size))

@@ -125,7 +125,7 @@ def test_other_bodies_are_left_to_the_careful_decoder(body: bytes) -> None:
         max_size=3,
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_read_fast_is_read_the_same_and_what_is_refused_is_not_read_fast(rows: list[dict[str, Any]]) -> None:
     try:
         body = orjson.dumps({"instances": rows})

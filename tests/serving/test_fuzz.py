@@ -107,7 +107,6 @@ WIRE = (
 def tries(examples: int) -> hypothesis_settings:
     return hypothesis_settings(
         max_examples=examples,
-        deadline=None,
         derandomize=examples < 100,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -115,7 +115,6 @@ def test_what_schemathesis_makes_of_the_document_gets_no_5xx(
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(
             max_examples=examples,
-            deadline=None,
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -4,6 +4,7 @@ import doctest
 import os
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from penstock.errors import NotFoundError, StoreError, UsageError
@@ -48,6 +49,30 @@ def test_links_are_listed_and_not_followed(tmp_path: Path) -> None:
     (folder / "loop").symlink_to(folder)
     (folder / "link").symlink_to(folder / "sub" / "file")
     assert blobs.list_files(str(folder)) == {"link": 0, "loop": 0, "sub/file": 3}
+
+
+def test_links_may_be_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_bytes(b"123")
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "up").symlink_to(folder)
+    (folder / "sub" / "file").symlink_to(tmp_path / "elsewhere" / "file")
+    (folder / "sub" / "gone").symlink_to(tmp_path / "nothing")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    assert blobs.list_files(str(folder), follow_links=True) == {"linked/file": 3, "sub/file": 3}
+
+
+def test_a_file_that_is_named_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"123")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert blobs.read_uri(str(tmp_path / "link")) == blobs.read_uri(f"file://{tmp_path}/file") == b"123"
+    fsspec.filesystem("memory").pipe("/bucket/file", b"12")
+    assert blobs.read_uri("memory://bucket/file") == b"12"
+    with pytest.raises(NotFoundError, match=r"there is no .*nothing"):
+        blobs.read_uri(str(tmp_path / "nothing"))
+    with pytest.raises(StoreError, match=r"cannot read .*: Is a directory"):
+        blobs.read_uri(str(tmp_path))
 
 
 def test_files_behind_links_are_not_read(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def cut_into_shards(files: Sequence[InputFile], *, kind: ShardFormat, shard_byte
         elif file.uri.endswith(".gz") or file.size_bytes <= shard_bytes:
             shards.append(Shard(uri=file.uri, format=kind, size_bytes=file.size_bytes))
         else:
-            with open_uri(file.uri) as opened:
+            with blobs.open_uri(file.uri) as opened:
                 cuts = _csv_cuts(opened, shard_bytes) if kind == "csv" else _line_cuts(opened, file, shard_bytes)
             bounds = [0, *cuts, file.size_bytes]
             shards += [
@@ -83,7 +83,7 @@ def cut_into_shards(files: Sequence[InputFile], *, kind: ShardFormat, shard_byte
 @contextmanager
 def open_shard(shard: Shard) -> Generator[IO[bytes]]:
     """The bytes of a shard of lines or CSV, unpacked."""
-    with open_uri(shard.uri) as opened:
+    with blobs.open_uri(shard.uri) as opened:
         if shard.uri.endswith(".gz"):
             try:
                 yield gzip.GzipFile(fileobj=opened)  # type: ignore[misc]
@@ -94,21 +94,6 @@ def open_shard(shard: Shard) -> Generator[IO[bytes]]:
         else:
             opened.seek(shard.start)
             yield io.BufferedReader(_Part(opened, shard.stop - shard.start), _BLOCK_BYTES)
-
-
-@contextmanager
-def open_uri(uri: str) -> Generator[IO[bytes]]:
-    """A file by its whole URI, for reading; unlike an artifact's, it may be a link."""
-    if blobs.is_local(uri):
-        try:
-            file: IO[bytes] = blobs.local_path(uri).open("rb")
-        except OSError as error:
-            raise DataError(f"cannot read {uri}: {error.strerror}") from error
-    else:
-        system, path = blobs.file_system(uri)
-        file = system.open(path, "rb")
-    with file:
-        yield file
 
 
 class _Part(io.RawIOBase):

@@ -371,7 +371,7 @@ def _decode(file: tuple[str, str], column: Column) -> Pixels | str:
     """The pixels, or which file it is and why it cannot be read."""
     folder, name = file
     try:
-        return decode_photo(blobs.read_bytes(folder, name), column)
+        return decode_photo(blobs.read_uri(blobs.join(folder, name)), column)
     except ValueError as error:
         return f"{name} ({error})"
     except Exception as error:

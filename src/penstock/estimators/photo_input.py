@@ -42,7 +42,7 @@ class PhotoInput:
         told = hashlib.sha256()
         for place, (folder, name) in enumerate(self.files):
             if folder not in sizes:
-                sizes[folder] = blobs.list_files(folder)
+                sizes[folder] = blobs.list_files(folder, follow_links=True)
             label = "" if self.labels is None else self.labels[place]
             told.update(f"{name}\0{label}\0{sizes[folder].get(name, 0)}\n".encode())
         return told.hexdigest()
@@ -59,7 +59,7 @@ def find_photos(sources: str | Sequence[str]) -> PhotoInput:
         place = blobs.absolute(source)
         found = [
             name
-            for name in blobs.list_files(place)
+            for name in blobs.list_files(place, follow_links=True)
             if name.lower().endswith(_ENDINGS) and not any(part.startswith(".") for part in name.split("/"))
         ]
         if not found:

@@ -113,9 +113,8 @@ def read_vocabulary_file(path: str, vocabulary_size: int | None = None) -> tuple
     Raises NotFoundError without the file, UsageError where it holds fewer words than asked for, StoreError where it
     cannot be read.
     """
-    folder, _, name = blobs.absolute(path).rpartition("/")
     try:
-        text = blobs.read_bytes(folder or "/", name).decode("utf-8-sig")
+        text = blobs.read_uri(path).decode("utf-8-sig")
     except NotFoundError as error:
         raise NotFoundError(f"the vocabulary file {path} does not exist") from error
     except UnicodeDecodeError as error:

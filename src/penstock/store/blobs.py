@@ -26,7 +26,9 @@ __all__ = [
     "list_files",
     "local_path",
     "open_file",
+    "open_uri",
     "read_bytes",
+    "read_uri",
     "remove_empty_folder",
     "remove_folder",
     "replace_file",
@@ -85,14 +87,18 @@ def exists(uri: str) -> bool:
         return bool(system.exists(path))
 
 
-def list_files(uri: str) -> dict[str, int]:
+def list_files(uri: str, *, follow_links: bool = False) -> dict[str, int]:
     """Every file under a folder, by its path in the folder, with its size in bytes; sorted.
 
-    Symbolic links are listed (size 0) and not followed. Raises NotFoundError when there is no such folder.
+    follow_links: symbolic links, otherwise listed (size 0) and not followed, count as what they lead to.
+    Raises NotFoundError when there is no such folder.
     """
     with _reading(uri):
         if is_local(uri):
-            return dict(sorted(_walk(local_path(uri), uri)))
+            folder = local_path(uri)
+            if not folder.is_dir():
+                raise NotFoundError(f"{uri} is not a folder" if folder.exists() else f"there is no folder {uri}")
+            return dict(sorted(_walk_through(folder) if follow_links else _walk(folder)))
         system, path = file_system(uri)
         system.invalidate_cache()
         found = system.find(path, detail=True)
@@ -132,6 +138,28 @@ def open_file(folder_uri: str, name: str) -> Generator[IO[bytes]]:
             file = system.open(path, "rb")
     with file:
         yield file
+
+
+@contextmanager
+def open_uri(uri: str) -> Generator[IO[bytes]]:
+    """A file by its whole URI, for reading; being what a user named, unlike a folder's, it may be a link.
+
+    Raises NotFoundError when it is missing, StoreError when it cannot be opened.
+    """
+    with _reading(uri):
+        if is_local(uri):
+            file: IO[bytes] = local_path(uri).open("rb")
+        else:
+            system, path = file_system(uri)
+            file = system.open(path, "rb")
+    with file:
+        yield file
+
+
+def read_uri(uri: str) -> bytes:
+    """The content of a file by its whole URI. Raises as `open_uri` does."""
+    with open_uri(uri) as file, _reading(uri):
+        return file.read()
 
 
 def read_bytes(folder_uri: str, name: str, *, limit_bytes: int | None = None) -> bytes:
@@ -274,9 +302,7 @@ def _reading(uri: str) -> Generator[None]:
         raise StoreError(f"cannot read {uri}: {reason}") from error
 
 
-def _walk(folder: Path, uri: str) -> list[tuple[str, int]]:
-    if not folder.is_dir():
-        raise NotFoundError(f"{uri} is not a folder" if folder.exists() else f"there is no folder {uri}")
+def _walk(folder: Path) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     for parent, folders, files in os.walk(folder, onerror=_raise):
         place = Path(parent)
@@ -285,6 +311,18 @@ def _walk(folder: Path, uri: str) -> list[tuple[str, int]]:
             facts = (place / name).lstat()
             size = facts.st_size if stat.S_ISREG(facts.st_mode) else 0
             found.append(((place / name).relative_to(folder).as_posix(), size))
+    return found
+
+
+def _walk_through(folder: Path) -> list[tuple[str, int]]:
+    """The same, links being followed: a broken one is no file, and one to a folder above it leads nowhere."""
+    found: list[tuple[str, int]] = []
+    for parent, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+        place = Path(parent)
+        above = {place.resolve(), *place.resolve().parents}
+        folders[:] = [name for name in folders if (place / name).resolve() not in above]
+        files = [name for name in files if (place / name).is_file()]
+        found += [((place / name).relative_to(folder).as_posix(), (place / name).stat().st_size) for name in files]
     return found
 
 

@@ -103,9 +103,9 @@ def load_experiment(place: str | Path) -> Experiment:
 
     Raises ConfigError naming the field at fault.
     """
-    folder, _, name = blobs.absolute(str(place)).rpartition("/")
+    folder = blobs.absolute(str(place)).rpartition("/")[0]
     try:
-        text = blobs.read_bytes(folder, name).decode("utf-8")
+        text = blobs.read_uri(str(place)).decode("utf-8")
     except NotFoundError:
         raise ConfigError(
             f"there is no experiment file {str(place)!r}; write one with: penstock init DATA.csv --label LABEL"

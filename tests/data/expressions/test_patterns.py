@@ -2,7 +2,7 @@ from copy import copy
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.data.expressions.patterns import pattern
@@ -83,7 +83,6 @@ def engine() -> duckdb.DuckDBPyConnection:
     return duckdb.connect()
 
 
-@settings(deadline=None)
 @given(text=patterns, subject=subjects)
 def test_python_and_re2_find_the_same(text: str, subject: str, engine: duckdb.DuckDBPyConnection) -> None:
     checked = pattern(text)

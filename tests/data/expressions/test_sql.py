@@ -312,7 +312,7 @@ times: st.SearchStrategy[str] = st.deferred(
 
 
 @given(text=st.one_of(numbers, texts, conditions, times))
-@settings(max_examples=150 if IS_FULL else 40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150 if IS_FULL else 40, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_is_composed_has_one_meaning(text: str, database: Database) -> None:
     try:
         expected = in_memory(text, hostile_batch())

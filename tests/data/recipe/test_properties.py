@@ -73,7 +73,7 @@ def home(folder: Path) -> Settings:
 
 
 @given(rows=ROWS, suffix=st.sampled_from(["csv", "parquet"]), partition=st.booleans())
-@settings(max_examples=25 if IS_FULL else 10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25 if IS_FULL else 10, suppress_health_check=[HealthCheck.too_slow])
 def test_rows_that_are_written_are_read_again(rows: list[tuple[Any, ...]], suffix: str, partition: bool) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -117,7 +117,7 @@ row_wise = st.lists(
 
 
 @given(steps=row_wise)
-@settings(max_examples=30 if IS_FULL else 10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30 if IS_FULL else 10, suppress_health_check=[HealthCheck.too_slow])
 def test_composed_recipes_mean_the_same_in_duckdb_and_in_memory(
     steps: list[tuple[str, Any]], tmp_path_factory: Any
 ) -> None:
