@@ -171,7 +171,8 @@ else:
     (host,) = [int(one.parent.name) for one in Path("/proc").glob("[0-9]*/cmdline") if b"ReplicaHost" in read(one)]
     kill(host, signal.SIGKILL)
     assert ray_desk.wait("one").state is JobState.SUCCEEDED, ray_desk.log("one", None)
-    assert ray_desk.log("one")[-1] == "attempt 1"
+    # Mostly the first; Ray may clear the job's folder away under it, which makes it a lost one too.
+    assert int(ray_desk.log("one")[-1].removeprefix("attempt ")) >= 1
     assert not marked(marker)
 
 
