@@ -315,12 +315,12 @@ def _walk(folder: Path) -> list[tuple[str, int]]:
 
 
 def _walk_through(folder: Path) -> list[tuple[str, int]]:
-    """The same, links being followed: a broken one is no file, and one to a folder above it leads nowhere."""
+    """The same, links being followed: a broken one is no file, and one to a folder on the way to it leads nowhere."""
     found: list[tuple[str, int]] = []
     for parent, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
         place = Path(parent)
-        above = {place.resolve(), *place.resolve().parents}
-        folders[:] = [name for name in folders if (place / name).resolve() not in above]
+        way = {one.resolve() for one in (place, *place.parents)}
+        folders[:] = [name for name in folders if (place / name).resolve() not in way]
         files = [name for name in files if (place / name).is_file()]
         found += [((place / name).relative_to(folder).as_posix(), (place / name).stat().st_size) for name in files]
     return found
