@@ -126,6 +126,7 @@ class BoostedTreesClassifier(TreesEstimator):
         early_stopping: bool | None = None,
         warm_start_from: Any = None,
         calibrate: Calibration | None = None,
+        prediction_sets: float | None = None,
     ) -> None:
         super().__init__(
             feature_columns=feature_columns,
@@ -149,7 +150,7 @@ class BoostedTreesClassifier(TreesEstimator):
                 feature_fraction=feature_fraction,
                 early_stopping=early_stopping,
                 warm_start_from=warm_start_from,
-                adjustments=AdjustmentOptions(calibrate=calibrate),
+                adjustments=AdjustmentOptions(calibrate=calibrate, prediction_sets=prediction_sets),
                 class_weight=class_weight,
             ),
             params={

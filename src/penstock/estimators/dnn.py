@@ -119,6 +119,7 @@ class DNNClassifier(NetworkEstimator):
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
         calibrate: Calibration | None = None,
+        prediction_sets: float | None = None,
     ) -> None:
         network = DNNNetwork(tuple(hidden_units), activation_name(activation_fn), dropout or 0.0, batch_norm)
         super().__init__(
@@ -138,7 +139,7 @@ class DNNClassifier(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
-                adjustments=AdjustmentOptions(calibrate=calibrate),
+                adjustments=AdjustmentOptions(calibrate=calibrate, prediction_sets=prediction_sets),
                 class_weight=class_weight,
                 warm_start_from=warm_start_from,
             ),

@@ -26,7 +26,6 @@ from penstock.estimators.examples import Examples
 from penstock.estimators.fitted_model import FittedModel
 from penstock.estimators.metric_sums import MetricSums
 from penstock.estimators.model_folder import ModelFolder
-from penstock.estimators.regression_head import numeric_labels
 from penstock.estimators.run_config import RunConfig
 from penstock.estimators.serving_side import serving_side
 from penstock.estimators.setup import Setup, load_samples, load_setup
@@ -308,9 +307,7 @@ class Estimator(ABC):
         assert examples.labels is not None
         outputs = model.outputs(examples.features.select(model.features.raw_schema.names))
         metrics = model.head.evaluate(outputs, examples.labels, examples.weights)
-        if (intervals := model.adjustment.intervals) is not None:
-            labels = numeric_labels(examples.labels, model.head.label, model.head.outputs)
-            metrics |= intervals.metrics(model.answers(outputs), labels, examples.weights)
+        metrics |= model.adjustment.metrics(outputs, model.head, examples.labels, examples.weights)
         return {**metrics, "global_step": model.step}
 
     def permutation_importance(

@@ -50,26 +50,19 @@ class FittedModel:
 
     def outputs(self, batch: ColumnBatch) -> NDArray[np.float32]:
         """What the head makes answers of: calibrated, where that was asked for."""
-        outputs = self.body.outputs(self.features.encode(batch))
-        calibrator = self.adjustment.calibrator
-        return outputs if calibrator is None else calibrator.apply(outputs)
+        return self.adjustment.calibrated(self.body.outputs(self.features.encode(batch)))
 
     def answers(self, outputs: NDArray[np.float32]) -> Answers:
         """What a caller gets for `outputs`."""
-        answers = self.head.answers(outputs)
-        intervals = self.adjustment.intervals
-        return answers if intervals is None else intervals.apply(answers)
+        return self.adjustment.completed(self.head.answers(outputs))
 
     def predict(self, batch: ColumnBatch) -> Answers:
         return self.answers(self.outputs(batch))
 
     def emit(self, graph: GraphBuilder, inputs: Mapping[str, str]) -> dict[str, EmittedOutput]:
         outputs = self.body.emit(graph, self.features.emit(graph, inputs))
-        if self.adjustment.calibrator is not None:
-            outputs = self.adjustment.calibrator.emit(graph, outputs, width=self.head.outputs)
-        emitted = self.head.emit(graph, outputs)
-        intervals = self.adjustment.intervals
-        return emitted if intervals is None else intervals.emit(graph, emitted)
+        outputs = self.adjustment.emit_calibrated(graph, outputs, width=self.head.outputs)
+        return self.adjustment.emit_completed(graph, self.head.emit(graph, outputs))
 
 
 def _proves_protocol(model: FittedModel) -> ServableModel:

@@ -22,6 +22,10 @@ class Head(Protocol):
     """A fitted head. Heads are msgspec structs, so that they can be kept as JSON."""
 
     @property
+    def label(self) -> str:
+        """The label's name."""
+
+    @property
     def task(self) -> Task: ...
 
     @property

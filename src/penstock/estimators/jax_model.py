@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from penstock.errors import ConfigError
+from penstock.estimators.adjustment import AdjustmentOptions
 from penstock.estimators.backend import backend_name, keras
+from penstock.estimators.calibration import Calibration
 from penstock.estimators.classification_heads import fit_classification_head
 from penstock.estimators.keras_model import KerasNetwork
 from penstock.estimators.network_estimator import NetworkEstimator
@@ -121,6 +123,7 @@ class JaxRegressor(NetworkEstimator):
         huber_delta: float = 1.0,
         quantile: float = 0.5,
         early_stopping: bool | None = None,
+        intervals: float | None = None,
     ) -> None:
         network = _network(init, apply)
         named: Any = "mean_squared_error" if callable(loss) else loss
@@ -139,6 +142,7 @@ class JaxRegressor(NetworkEstimator):
                 learning_rate_schedule=learning_rate_schedule,
                 weight_decay=0.0,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(intervals=intervals),
                 row_loss=loss if callable(loss) else None,
             ),
             params={
@@ -174,6 +178,8 @@ class JaxClassifier(NetworkEstimator):
         learning_rate_schedule: Schedule | None = None,
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
+        calibrate: Calibration | None = None,
+        prediction_sets: float | None = None,
     ) -> None:
         network = _network(init, apply)
         super().__init__(
@@ -192,6 +198,7 @@ class JaxClassifier(NetworkEstimator):
                 weight_decay=0.0,
                 class_weight=class_weight,
                 early_stopping=early_stopping,
+                adjustments=AdjustmentOptions(calibrate=calibrate, prediction_sets=prediction_sets),
                 row_loss=loss,
             ),
             params={

@@ -179,6 +179,7 @@ class KerasClassifier(NetworkEstimator):
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
         calibrate: Calibration | None = None,
+        prediction_sets: float | None = None,
     ) -> None:
         network = _network(model)
         super().__init__(
@@ -200,7 +201,7 @@ class KerasClassifier(NetworkEstimator):
                 warm_start_from=warm_start_from,
                 class_weight=class_weight,
                 early_stopping=early_stopping,
-                adjustments=AdjustmentOptions(calibrate=calibrate),
+                adjustments=AdjustmentOptions(calibrate=calibrate, prediction_sets=prediction_sets),
             ),
             params={
                 "model": network.describe(),

@@ -130,6 +130,7 @@ class RealMLPClassifier(NetworkEstimator):
         label_smoothing: float = 0.0,
         early_stopping: bool | None = None,
         calibrate: Calibration | None = None,
+        prediction_sets: float | None = None,
     ) -> None:
         if not 0.0 <= label_smoothing < 1.0:
             raise ConfigError(f"label_smoothing is {label_smoothing}; expected a share of at least 0 and below 1")
@@ -151,7 +152,7 @@ class RealMLPClassifier(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
-                adjustments=AdjustmentOptions(calibrate=calibrate),
+                adjustments=AdjustmentOptions(calibrate=calibrate, prediction_sets=prediction_sets),
                 class_weight=class_weight,
                 warm_start_from=warm_start_from,
             ),

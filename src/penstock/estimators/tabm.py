@@ -130,6 +130,7 @@ class TabMClassifier(NetworkEstimator):
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
         calibrate: Calibration | None = None,
+        prediction_sets: float | None = None,
     ) -> None:
         network = _network(members, hidden_units, dropout, "chance")
         super().__init__(
@@ -149,7 +150,7 @@ class TabMClassifier(NetworkEstimator):
                 l1=l1_regularization_strength,
                 l2=l2_regularization_strength,
                 early_stopping=early_stopping,
-                adjustments=AdjustmentOptions(calibrate=calibrate),
+                adjustments=AdjustmentOptions(calibrate=calibrate, prediction_sets=prediction_sets),
                 class_weight=class_weight,
                 warm_start_from=warm_start_from,
             ),

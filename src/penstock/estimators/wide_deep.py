@@ -127,6 +127,7 @@ class DNNLinearCombinedClassifier(NetworkEstimator):
         class_weight: Mapping[str, float] | str | None = None,
         early_stopping: bool | None = None,
         calibrate: Calibration | None = None,
+        prediction_sets: float | None = None,
     ) -> None:
         deep = DNNNetwork(
             tuple(dnn_hidden_units or _HIDDEN_UNITS), activation_name(dnn_activation_fn), dnn_dropout or 0.0, batch_norm
@@ -151,7 +152,7 @@ class DNNLinearCombinedClassifier(NetworkEstimator):
                 l2=l2_regularization_strength,
                 class_weight=class_weight,
                 early_stopping=early_stopping,
-                adjustments=AdjustmentOptions(calibrate=calibrate),
+                adjustments=AdjustmentOptions(calibrate=calibrate, prediction_sets=prediction_sets),
             ),
             params={
                 **parts.params,

@@ -1,4 +1,4 @@
-"""Intervals and calibration of an ensemble, fitted to its answers for rows of folds that its members did not see."""
+"""Intervals, sets and calibration of an ensemble, fitted to its answers for rows that its members did not see."""
 
 import numpy as np
 
@@ -37,10 +37,13 @@ def adjust(
 
 
 def refuse_few_rows(options: AdjustmentOptions, rows: SearchRows) -> None:
-    """Raises TrainingError where intervals want more rows than there are, before the time goes by."""
-    coverage = options.intervals
-    if coverage is not None and rows.count < least_rows(coverage):
+    """Raises TrainingError where intervals or sets want more rows than there are, before the time goes by."""
+    if options.coverage is None:
+        return
+    name, share = options.coverage
+    wanted = least_rows(share) * (2 if options.calibrate else 1)
+    if rows.count < wanted:
         raise TrainingError(
-            f"intervals of {coverage:g} are measured on at least {least_rows(coverage)} rows, and the data has "
-            f"{rows.count}; train on more rows, or ask for less coverage"
+            f"{name} of {share:g} are measured on at least {wanted} rows, and the data has {rows.count}; train on more "
+            "rows, or ask for less coverage"
         )

@@ -367,7 +367,8 @@ class AutoClassifier(_Auto):
     """Predicts classes with the best ensemble that a time budget allows.
 
     metric: "auc" (None), "log_loss" or "accuracy"; for more than two classes "log_loss" (None) or "accuracy".
-    calibrate: of probabilities, on the folds. Other arguments as in `AutoRegressor` and `DNNClassifier`.
+    calibrate, prediction_sets: fitted to answers for rows of other folds. Other arguments as in `AutoRegressor` and
+    `DNNClassifier`.
     """
 
     def __init__(
@@ -383,6 +384,7 @@ class AutoClassifier(_Auto):
         metric: str | None = None,
         class_weight: Mapping[str, float] | str | None = None,
         calibrate: Calibration | None = None,
+        prediction_sets: float | None = None,
     ) -> None:
         super().__init__(
             feature_columns=feature_columns,
@@ -395,7 +397,7 @@ class AutoClassifier(_Auto):
                 labels, label=label, n_classes=n_classes, label_vocabulary=label_vocabulary
             ),
             class_weight=class_weight,
-            adjustments=AdjustmentOptions(calibrate=calibrate),
+            adjustments=AdjustmentOptions(calibrate=calibrate, prediction_sets=prediction_sets),
             params={
                 "n_classes": n_classes,
                 "label_vocabulary": None if label_vocabulary is None else list(label_vocabulary),
