@@ -42,7 +42,7 @@ def test_a_vocabulary_may_lie_in_a_file(tmp_path: Path) -> None:
     file.write_bytes(content)
     column = fc.categorical_column_with_vocabulary_file("w", str(file))
     assert column == fc.categorical_column_with_vocabulary_list("w", ["red", "green", "café", "two\u2028parts"])
-    assert fc.categorical_column_with_vocabulary_file("w", str(file), 2).vocabulary == ("red", "green")
+    assert fc.categorical_column_with_vocabulary_file("w", file, 2).vocabulary == ("red", "green")
     fsspec.filesystem("memory").pipe("/bucket/words.txt", content)
     assert fc.categorical_column_with_vocabulary_file("w", "memory://bucket/words.txt") == column
 

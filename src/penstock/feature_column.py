@@ -13,6 +13,7 @@
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -283,7 +284,7 @@ def quantile_bucketized_column(source_column: NumberColumn, num_buckets: int) ->
 
 def categorical_column_with_vocabulary_file(
     key: str,
-    vocabulary_file: str,
+    vocabulary_file: str | Path,
     vocabulary_size: int | None = None,
     dtype: Any = None,  # noqa: ARG001 - taken for compatibility, types come from the table
     default_value: int | None = None,

@@ -194,10 +194,13 @@ def test_too_few_rows_for_intervals_are_told_before_the_search(tmp_path: Path) -
         estimator.AutoRegressor(intervals=0.95, model_dir=tmp_path / "few").train(lambda: few)
 
 
-def test_probabilities_are_calibrated_on_the_folds(species: Pair, tmp_path: Path) -> None:
-    auto = estimator.AutoClassifier(BUDGET_S, model_dir=tmp_path / "model", calibrate="temperature")
+def test_probabilities_are_calibrated_and_sets_measured_on_the_folds(species: Pair, tmp_path: Path) -> None:
+    auto = estimator.AutoClassifier(
+        BUDGET_S, model_dir=tmp_path / "model", calibrate="temperature", prediction_sets=0.9
+    )
     auto.train(lambda: species, max_steps=1)
     calibrator = auto.fitted_model().adjustment.calibrator
     assert calibrator is not None
     assert calibrator.temperature != 1.0
+    assert auto.evaluate(lambda: species)["prediction_set/coverage"] > 0.85
     auto.export_saved_model(tmp_path / "export")

@@ -75,9 +75,13 @@ def test_resumed_equals_uninterrupted(species: Pair, input_of: InputOf, tmp_path
 
 
 def test_three_classes_are_learned(species: Pair, input_of: InputOf, tmp_path: Path) -> None:
-    model = estimator.JaxClassifier(init, apply, model_dir=tmp_path, learning_rate=0.02)
+    model = estimator.JaxClassifier(
+        init, apply, model_dir=tmp_path, learning_rate=0.02, calibrate="sigmoid", prediction_sets=0.8
+    )
     model.train(input_of(species), max_steps=600)
-    assert model.evaluate(input_of(species))["accuracy"] > 0.9
+    metrics = model.evaluate(input_of(species))
+    assert metrics["accuracy"] > 0.9
+    assert metrics["prediction_set/coverage"] > 0.75
 
 
 @pytest.mark.parametrize(

@@ -75,12 +75,13 @@ def test_networks_and_linear_models_learn_from_a_stream_what_they_learn_in_memor
 
 
 def test_streamed_metrics_are_those_of_all_rows_at_once(table: str, tmp_path: Path) -> None:
-    model = DNNClassifier(hidden_units=[8], model_dir=tmp_path)
+    model = DNNClassifier(hidden_units=[8], model_dir=tmp_path, prediction_sets=0.9)
     features = ["a", "b", "word"]
-    model.train(table_input_fn(table, label="bigger", features=features, memory_limit_mb=CAP_MB), max_steps=30)
+    model.train(table_input_fn(table, label="bigger", features=features), max_steps=30)
     streamed = model.evaluate(table_input_fn(table, label="bigger", features=features, memory_limit_mb=CAP_MB))
     whole = model.evaluate(table_input_fn(table, label="bigger", features=features))
     assert list(streamed) == list(whole)
+    assert "prediction_set/coverage" in whole
     for name, value in whole.items():
         assert streamed[name] == pytest.approx(value, abs=2e-4 if name.startswith("auc") else 1e-6), name
 

@@ -53,6 +53,9 @@ class WeightedSum:
         total = np.concatenate(parts, axis=1).sum(axis=1, keepdims=True, dtype=np.float32)
         return {self.output: total * np.float32(self.factor)}
 
+    def undecided(self, answers: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        return np.zeros(len(answers[self.output]), bool)
+
 
 def weighted_sum(columns: Sequence[FeatureColumn], table: Mapping[str, Any], **facts: Any) -> WeightedSum:
     """The model fitted to a table given as arrays."""

@@ -91,9 +91,10 @@ def test_reports_come_while_the_trial_runs_each_once(server: ToldServer, tmp_pat
     seen = trials.look(1)
     assert [str(one) for one in seen.reports] == ["(1, 0.5)", "(2, nan)"]
     assert not seen.waits
-    server.logs[server.only] += ': [[3, "0.25"]]}\n'
+    server.logs[server.only] += ': [[3, "0.25"]]}\n50%\r'  # a bar that ends no line
+    server.tell(reports=[[4, "0.125"]])
     server.end("SUCCEEDED", 0)
-    assert trials.look(1) == Sighting(reports=[(3, 0.25)], ending="")
+    assert trials.look(1) == Sighting(reports=[(3, 0.25), (4, 0.125)], ending="")
 
 
 def test_another_process_follows_what_was_begun_and_hears_all_of_it(server: ToldServer, tmp_path: Path) -> None:

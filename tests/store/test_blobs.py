@@ -62,8 +62,9 @@ def test_links_may_be_followed(tmp_path: Path) -> None:
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "back").symlink_to(folder / "sub")
     (folder / "sub" / "forth").symlink_to(tmp_path / "elsewhere")
+    gone = ["linked/back/gone", "sub/gone"]
     found = ["linked/back/file", "linked/file", "sub/file", "sub/forth/file"]
-    assert blobs.list_files(str(folder), follow_links=True) == dict.fromkeys(found, 3)
+    assert blobs.list_files(str(folder), follow_links=True) == dict.fromkeys(found, 3) | dict.fromkeys(gone, 0)
 
 
 def test_a_file_that_is_named_may_be_a_link(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, TrainingError
 from penstock.estimators.calibration import CALIBRATIONS, Calibration, Calibrator, fit_calibrator
+from penstock.estimators.classification_heads import class_names
 from penstock.estimators.examples import Examples
 from penstock.estimators.heads import Answers, Head
-from penstock.estimators.intervals import Intervals, fit_intervals
+from penstock.estimators.intervals import Intervals, fit_intervals, least_rows
 from penstock.estimators.prediction_sets import PredictionSets, fit_prediction_sets
 from penstock.estimators.regression_head import numeric_labels
 from penstock.estimators.row_split import split_rows
@@ -21,10 +22,10 @@ from penstock.export.graph import GraphBuilder
 from penstock.export.model import EmittedOutput
 from penstock.store.blobs import replace_file
 
-__all__ = ["Adjustment", "AdjustmentOptions", "hold_back", "load_adjustment", "save_adjustment"]
+__all__ = ["MOST_ROWS", "Adjustment", "AdjustmentOptions", "hold_back", "load_adjustment", "save_adjustment"]
 
 _SHARE = 0.2
-_MOST_ROWS = 10_000
+MOST_ROWS = 10_000
 _SPLIT = 7919
 """Added to the seed: these rows are drawn apart from those of the early stopping."""
 
@@ -59,13 +60,20 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
     def metrics(
         self, outputs: NDArray[np.float32], head: Head, labels: NDArray[Any], weights: NDArray[np.float32] | None
     ) -> dict[str, float]:
-        """What intervals and sets keep of their promise. outputs: calibrated. labels: raw."""
+        """What intervals and sets keep of their promise, means over rows. outputs: calibrated. labels: raw."""
+        if self.intervals is None and self.prediction_sets is None:
+            return {}
         answers = self.completed(head.answers(outputs))
         if self.intervals is not None:
             return self.intervals.metrics(answers, numeric_labels(labels, head.label, head.outputs), weights)
-        if self.prediction_sets is not None:
-            return self.prediction_sets.metrics(answers, head.encode(labels), weights)
-        return {}
+        assert self.prediction_sets is not None
+        return self.prediction_sets.metrics(answers, head.encode(labels), weights)
+
+    def undecided(self, answers: Answers) -> NDArray[np.bool_]:
+        """Rows of whose answers, where these are no numbers, rounding may decide."""
+        if self.prediction_sets is None:
+            return np.zeros(len(next(iter(answers.values()))), bool)
+        return self.prediction_sets.undecided(answers)
 
 
 class AdjustmentOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,12 +98,26 @@ class AdjustmentOptions(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
 
     @property
-    def coverage(self) -> tuple[str, float] | None:
-        """The promise that has to hold: its name and share."""
+    def is_of_classes(self) -> bool:
+        return self.calibrate is not None or self.prediction_sets is not None
+
+    def check_rows(self, count: int, *, there: str) -> None:
+        """Raises TrainingError where `count` rows that training does not see are too few for what is asked.
+
+        there: how many there are, in words.
+        """
+        is_halved = self.calibrate is not None and self.prediction_sets is not None
+        if self.calibrate is not None and (count // 2 if is_halved else count) < 1:
+            raise TrainingError(f"calibrate is fitted to rows that training does not see, and {there}; train on more")
         for name, share in (("intervals", self.intervals), ("prediction_sets", self.prediction_sets)):
-            if share is not None:
-                return name, share
-        return None
+            wanted = 0 if share is None else least_rows(share)
+            if (count - count // 2 if is_halved else count) < wanted:
+                also = ", half of which are for the calibration" if is_halved else ""
+                more = "" if count >= MOST_ROWS else "train on more rows, or "
+                raise TrainingError(
+                    f"{name} of {share:g} are measured on at least {wanted} rows that training does not see, and "
+                    f"{there}{also}; {more}ask for less coverage"
+                )
 
     def fit(self, model_outputs: NDArray[np.float32], head: Head, rows: Examples) -> Adjustment:
         """The adjustment by a model's outputs for rows that it was not trained on, in no order.
@@ -103,28 +125,45 @@ class AdjustmentOptions(msgspec.Struct, frozen=True, kw_only=True):
         Where probabilities are both calibrated and made sets of, each is fitted on half of the rows: a promise that is
         measured on the rows that probabilities were bent to would be broken.
         """
-        assert rows.labels is not None
+        if rows.weights is not None:  # what counts nothing says nothing
+            model_outputs, rows = model_outputs[rows.weights > 0], rows.take(rows.weights > 0)
+        self.check_rows(len(model_outputs), there=f"{len(model_outputs)} are held back")
+        labels, weights = rows.labels, rows.weights
+        assert labels is not None
         if self.intervals is not None:
             predictions = head.answers(model_outputs)["predictions"]
-            labels = numeric_labels(rows.labels, rows.label, head.outputs)
-            return Adjustment(intervals=fit_intervals(self.intervals, predictions, labels))
-        class_ids, weights = head.encode(rows.labels), rows.weights
-        half = len(class_ids) // 2 if self.calibrate and self.prediction_sets else len(class_ids)
-        calibrator = sets = None
+            numbers = numeric_labels(labels, rows.label, head.outputs)
+            return Adjustment(intervals=fit_intervals(self.intervals, predictions, numbers, weights))
+        ids = head.encode(labels)
+        half = len(ids) // 2 if self.calibrate and self.prediction_sets else 0
+        bends, measures = (slice(0, half), slice(half, None)) if half else (slice(None), slice(None))
+
+        def some(part: slice) -> NDArray[np.float32] | None:
+            return None if weights is None else weights[part]
+
+        made = Adjustment()
         if self.calibrate is not None:
-            some = None if weights is None else weights[:half]
-            calibrator = fit_calibrator(self.calibrate, model_outputs[:half], class_ids[:half], some)
-        if self.prediction_sets is not None:
-            rest = slice(half if calibrator else 0, None)
-            outputs = Adjustment(calibrator=calibrator).calibrated(model_outputs[rest])
-            sets = fit_prediction_sets(self.prediction_sets, head.answers(outputs)["probabilities"], class_ids[rest])
-        return Adjustment(calibrator=calibrator, prediction_sets=sets)
+            made = Adjustment(calibrator=fit_calibrator(self.calibrate, model_outputs[bends], ids[bends], some(bends)))
+        if self.prediction_sets is None:
+            return made
+        logits = made.calibrated(model_outputs[measures])
+        sets = fit_prediction_sets(self.prediction_sets, logits, ids[measures], some(measures))
+        return msgspec.structs.replace(made, prediction_sets=sets)
 
 
-def hold_back(examples: Examples, *, seed: int) -> tuple[Examples, Examples]:
-    """The rows to train on, and those held back: a fifth, at most 10,000."""
+def hold_back(examples: Examples, options: AdjustmentOptions, *, seed: int) -> tuple[Examples, Examples]:
+    """The rows to train on, and those held back: a fifth, at most 10,000, of no class that would be left without rows.
+
+    Raises TrainingError where they are too few for what is asked.
+    """
     count = examples.features.rows
-    kept, held = split_rows(count, min(_SHARE, _MOST_ROWS / count), seed=seed + _SPLIT)
+    kept, held = split_rows(count, min(_SHARE, MOST_ROWS / count), seed=seed + _SPLIT)
+    if options.is_of_classes:
+        assert examples.labels is not None
+        names = class_names(examples.labels, examples.label).astype("U")
+        is_needed = ~np.isin(names[held], names[kept])
+        kept, held = np.sort(np.concatenate([kept, held[is_needed]])), held[~is_needed]
+    options.check_rows(len(held), there=f"{len(held)} are held back")
     return examples.take(kept), examples.take(np.random.default_rng(seed + _SPLIT).permutation(held))
 
 

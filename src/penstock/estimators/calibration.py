@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from penstock.estimators.normalization import QuantileNormalizer
 from penstock.export.graph import GraphBuilder
 
-__all__ = ["CALIBRATIONS", "Calibration", "Calibrator", "fit_calibrator"]
+__all__ = ["CALIBRATIONS", "Calibration", "Calibrator", "fit_calibrator", "log_softmax"]
 
 Calibration = Literal["isotonic", "sigmoid", "temperature"]
 CALIBRATIONS: tuple[Calibration, ...] = ("isotonic", "sigmoid", "temperature")
@@ -43,7 +43,7 @@ class Calibrator(msgspec.Struct, frozen=True, kw_only=True):
         if self.temperature is not None:
             return np.asarray(outputs / np.float32(self.temperature), np.float32)
         is_binary = outputs.shape[1] == 1
-        scores = outputs if is_binary else _log_softmax(outputs)
+        scores = outputs if is_binary else log_softmax(outputs)
         if self.knots is not None:
             bent = self.knots.apply(scores)
         else:
@@ -78,7 +78,7 @@ def fit_calibrator(
     if outputs.shape[1] == 1:
         columns = [(outputs[:, 0].astype(np.float64), class_ids == 1)]
     else:
-        scores = _log_softmax(outputs).astype(np.float64)
+        scores = log_softmax(outputs).astype(np.float64)
         columns = [(scores[:, k], class_ids == k) for k in range(outputs.shape[1])]
     if kind == "sigmoid":
         lines = [_platt_line(scores, hits, counts) for scores, hits in columns]
@@ -99,7 +99,7 @@ def _best_temperature(outputs: Floats, class_ids: NDArray[np.integer[Any]], coun
         if outputs.shape[1] == 1:
             errors = np.logaddexp(0.0, scaled[:, 0]) - scaled[:, 0] * (class_ids == 1)
         else:
-            errors = -_log_softmax(scaled)[np.arange(len(scaled)), class_ids]
+            errors = -log_softmax(scaled)[np.arange(len(scaled)), class_ids]
         return float(np.average(errors, weights=counts))
 
     low, high, share = np.log(0.05), np.log(20.0), 0.5 * (np.sqrt(5.0) - 1.0)
@@ -157,6 +157,7 @@ def _too_near(before: tuple[float, float, float], block: tuple[float, float, flo
     return falls or block[2] / block[0] - before[2] / before[0] < _APART
 
 
-def _log_softmax(outputs: NDArray[Any]) -> NDArray[Any]:
+def log_softmax(outputs: NDArray[Any]) -> NDArray[Any]:
+    """The logarithm of each class's chance, by logits `[rows, classes]`."""
     moved = outputs - outputs.max(axis=1, keepdims=True)
     return np.asarray(moved - np.log(np.exp(moved).sum(axis=1, keepdims=True)))

@@ -298,7 +298,7 @@ class Estimator(ABC):
     def evaluate_examples(self, model: FittedModel, examples: Examples | ExampleStream) -> dict[str, float]:
         """Metrics of a model on rows, in memory or streamed."""
         if isinstance(examples, ExampleStream):
-            sums = MetricSums(model.head)
+            sums = MetricSums(model.head, model.adjustment)
             for batch in examples.batches():
                 assert batch.labels is not None
                 outputs = model.outputs(batch.features.select(model.features.raw_schema.names))
@@ -337,7 +337,7 @@ class Estimator(ABC):
         """The rows to train on: all but those held back where the trained model is to be adjusted on them."""
         if not self._adjustments.params:
             return examples
-        kept, self._held_back = hold_back(examples, seed=self._config.seed)
+        kept, self._held_back = hold_back(examples, self._adjustments, seed=self._config.seed)
         return kept
 
     def adjusted(self, model: FittedModel) -> FittedModel:

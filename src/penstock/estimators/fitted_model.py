@@ -64,6 +64,9 @@ class FittedModel:
         outputs = self.adjustment.emit_calibrated(graph, outputs, width=self.head.outputs)
         return self.adjustment.emit_completed(graph, self.head.emit(graph, outputs))
 
+    def undecided(self, answers: Answers) -> NDArray[np.bool_]:
+        return self.adjustment.undecided(answers)
+
 
 def _proves_protocol(model: FittedModel) -> ServableModel:
     return model

@@ -18,7 +18,7 @@ from penstock.estimators.normalization import QuantileNormalizer
 from penstock.export.graph import GraphBuilder
 from penstock.export.model import EmittedOutput
 
-__all__ = ["Intervals", "fit_intervals", "least_rows"]
+__all__ = ["Intervals", "bound_of", "fit_intervals", "least_rows"]
 
 Floats = NDArray[np.float64]
 
@@ -61,13 +61,16 @@ class Intervals(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def fit_intervals(coverage: float, predictions: NDArray[np.float32], labels: Floats) -> Intervals:
+def fit_intervals(
+    coverage: float, predictions: NDArray[np.float32], labels: Floats, weights: NDArray[np.float32] | None = None
+) -> Intervals:
     """The intervals of that coverage. predictions, labels: `[rows, outputs]` of rows that no training saw, shuffled.
 
-    Raises TrainingError where the rows are too few to promise it.
+    weights: how much a row counts, above 0. Raises TrainingError where the rows are too few to promise it.
     """
+    counts = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
     curves = [
-        _fit_output(coverage, predictions[:, output].astype(np.float64), labels[:, output])
+        _fit_output(coverage, predictions[:, output].astype(np.float64), labels[:, output], counts)
         for output in range(labels.shape[1])
     ]
     xs, ys = (tuple(tuple(curve[side].tolist()) for curve in curves) for side in (0, 1))
@@ -76,10 +79,22 @@ def fit_intervals(coverage: float, predictions: NDArray[np.float32], labels: Flo
 
 def least_rows(coverage: float) -> int:
     """Rows that no training saw, of which intervals of that coverage can be told."""
-    return int(np.ceil(round(coverage / (1.0 - coverage), 9)))
+    return int(np.ceil(round(coverage / (1.0 - coverage), 6)))
 
 
-def _fit_output(coverage: float, predictions: Floats, labels: Floats) -> tuple[Floats, Floats]:
+def bound_of(scores: Floats, coverage: float, counts: Floats) -> float:
+    """The least score that so many rows do not exceed, corrected for their number: of n alike, ceil((n + 1) coverage).
+
+    counts: how much each row counts; the row that is to come counts as much as these do on average.
+    """
+    order = np.argsort(scores, kind="stable")
+    reached = np.cumsum(counts[order])
+    wanted = coverage * reached[-1] * (len(scores) + 1) / len(scores)
+    place = int(np.searchsorted(reached, wanted * (1.0 - 1e-12)))
+    return float(scores[order[min(place, len(scores) - 1)]])
+
+
+def _fit_output(coverage: float, predictions: Floats, labels: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Predictions, ascending, and half the width of the interval there."""
     errors = np.abs(labels - predictions)
     least = least_rows(coverage)
@@ -90,9 +105,8 @@ def _fit_output(coverage: float, predictions: Floats, labels: Floats) -> tuple[F
         )
     half = len(errors) // 2 if len(errors) >= 2 * max(_LEAST_BIN_ROWS, least) else 0
     xs, sizes = _sizes(predictions[:half], errors[:half], predictions)
-    scores = np.sort(errors[half:] / np.interp(predictions[half:], xs, sizes))
-    rank = int(np.ceil((len(scores) + 1) * coverage))
-    return xs, sizes * scores[min(rank, len(scores)) - 1]
+    scores = errors[half:] / np.interp(predictions[half:], xs, sizes)
+    return xs, sizes * bound_of(scores, coverage, counts[half:])
 
 
 def _sizes(predictions: Floats, errors: Floats, everything: Floats) -> tuple[Floats, Floats]:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from penstock.estimators.adjustment import Adjustment
 from penstock.estimators.classification_heads import BinaryHead
 from penstock.estimators.metrics import areas
 from penstock.estimators.setup import AnyHead
@@ -18,10 +19,13 @@ _WEIGHTED = ("accuracy", "log_loss", "mse", "mae", "label/mean", "prediction/mea
 
 
 class MetricSums:
-    """Of one head. Means are exact; areas under curves are of 65,536 classes of logits, to about 1e-4."""
+    """Of one head, and of what stands beside its answers. Means are exact; areas under curves are of 65,536 classes of
+    logits, to about 1e-4.
+    """
 
-    def __init__(self, head: AnyHead) -> None:
+    def __init__(self, head: AnyHead, adjustment: Adjustment | None = None) -> None:
         self._head = head
+        self._adjustment = adjustment or Adjustment()
         self._weight = 0.0
         self._sums: dict[str, float] = {}
         self._names: tuple[str, ...] = ()
@@ -36,9 +40,10 @@ class MetricSums:
         weight = float(len(outputs) if weights is None else weights.sum())
         if not weight:
             return
-        metrics = self._head.evaluate(outputs, labels, weights)
+        beside = self._adjustment.metrics(outputs, self._head, labels, weights)
+        metrics = self._head.evaluate(outputs, labels, weights) | beside
         self._names = tuple(metrics)
-        for name in _WEIGHTED:
+        for name in (*_WEIGHTED, *beside):
             if name in metrics:
                 self._sums[name] = self._sums.get(name, 0.0) + weight * metrics[name]
         if self._head.classes:

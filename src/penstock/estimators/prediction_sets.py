@@ -16,39 +16,59 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from penstock.errors import TrainingError
+from penstock.estimators.calibration import log_softmax
 from penstock.estimators.heads import Answers
-from penstock.estimators.intervals import least_rows
+from penstock.estimators.intervals import bound_of, least_rows
 from penstock.export.graph import GraphBuilder
 from penstock.export.model import EmittedOutput
 
 __all__ = ["PredictionSets", "fit_prediction_sets"]
 
-_MARGIN = 1e-5
-"""What is taken off the chance that a row reached: many rows may have the same, of trees, and rounding would part them.
+Floats = NDArray[np.float64]
+
+_MARGIN = 1e-4
+"""What is taken off the score that a row reached: many rows may have the same, of trees, and rounding would part them.
 """
+
+_NEAR = 2e-5
+"""How near to the least score, relative to its size, rounding may decide."""
 
 
 class PredictionSets(msgspec.Struct, frozen=True, kw_only=True):
-    """coverage: the share of rows whose class is in their set. least: the chance from which on a class is in it."""
+    """coverage: the share of rows whose class is in their set. least: the score from which on a class is in it.
+
+    A class's score is the logarithm of its chance, of two classes that of its odds: chances near 0 are not told apart
+    well enough in float32.
+    """
 
     coverage: float
     least: float
 
     def apply(self, answers: Answers) -> Answers:
         """The answers with `prediction_set`, whether each class is in it; the likeliest always is."""
-        chances = answers["probabilities"]
-        likeliest = answers["class_ids"] == np.arange(chances.shape[1])
-        return {**answers, "prediction_set": (chances >= np.float32(self.least)) | likeliest}
+        scores = _scores(answers["logits"])
+        likeliest = answers["class_ids"] == np.arange(scores.shape[1])
+        return {**answers, "prediction_set": (scores >= np.float32(self.least)) | likeliest}
+
+    def undecided(self, answers: Answers) -> NDArray[np.bool_]:
+        """Rows of whose set rounding may decide."""
+        scores = _scores(answers["logits"]).astype(np.float64)
+        near = np.abs(scores - self.least) <= _NEAR * np.maximum(1.0, np.abs(scores))
+        return np.asarray(near.any(axis=1))
 
     def emit(self, graph: GraphBuilder, emitted: Mapping[str, EmittedOutput]) -> dict[str, EmittedOutput]:
         """The same in a graph."""
-        chances, ids = emitted["probabilities"], emitted["class_ids"]
-        assert chances.shape[1] is not None
-        is_likely = graph.node("GreaterOrEqual", [chances.tensor, graph.constant(self.least, np.float32)])
-        numbers = graph.constant(np.arange(chances.shape[1], dtype=np.int64), np.int64)
-        is_likeliest = graph.node("Equal", [ids.tensor, numbers])
+        logits, ids, shape = emitted["logits"], emitted["class_ids"], emitted["probabilities"].shape
+        classes = shape[1]
+        assert classes is not None
+        if logits.shape[1] == 1:
+            scores = graph.node("Concat", [graph.node("Neg", [logits.tensor]), logits.tensor], axis=1)
+        else:
+            scores = graph.node("LogSoftmax", [logits.tensor], axis=1)
+        is_likely = graph.node("GreaterOrEqual", [scores, graph.constant(self.least, np.float32)])
+        is_likeliest = graph.node("Equal", [ids.tensor, graph.constant(np.arange(classes), np.int64)])
         within = graph.node("Or", [is_likely, is_likeliest], hint="prediction_set")
-        return {**emitted, "prediction_set": EmittedOutput(within, int(TensorProto.BOOL), chances.shape)}
+        return {**emitted, "prediction_set": EmittedOutput(within, int(TensorProto.BOOL), shape)}
 
     def metrics(
         self, answers: Answers, class_ids: NDArray[np.integer[Any]], weights: NDArray[np.float32] | None
@@ -63,18 +83,25 @@ class PredictionSets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fit_prediction_sets(
-    coverage: float, probabilities: NDArray[np.float32], class_ids: NDArray[np.integer[Any]]
+    coverage: float,
+    logits: NDArray[np.float32],
+    class_ids: NDArray[np.integer[Any]],
+    weights: NDArray[np.float32] | None = None,
 ) -> PredictionSets:
-    """The sets of that coverage. probabilities: `[rows, classes]` of rows that no training saw. class_ids: the true.
+    """The sets of that coverage. logits: `[rows, outputs]` of rows that no training saw. class_ids: the true ones.
 
-    Raises TrainingError where the rows are too few to promise it.
+    weights: how much a row counts, above 0. Raises TrainingError where the rows are too few to promise it.
     """
-    count, least_count = len(class_ids), least_rows(coverage)
-    if count < least_count:
+    count, wanted = len(class_ids), least_rows(coverage)
+    if count < wanted:
         raise TrainingError(
-            f"prediction_sets of {coverage:g} are measured on at least {least_count} rows that training does not see, "
-            f"and {count} are held back; train on more rows, or ask for less coverage"
+            f"prediction_sets of {coverage:g} are measured on at least {wanted} rows; there are {count}"
         )
-    chances = np.sort(probabilities[np.arange(count), class_ids].astype(np.float64))
-    rank = int(np.ceil(round((count + 1) * coverage, 9)))
-    return PredictionSets(coverage=coverage, least=float(chances[count - rank]) * (1.0 - _MARGIN))
+    reached = _scores(logits)[np.arange(count), class_ids].astype(np.float64)
+    counts = np.ones(count) if weights is None else weights.astype(np.float64)
+    return PredictionSets(coverage=coverage, least=-bound_of(-reached, coverage, counts) - _MARGIN)
+
+
+def _scores(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each class, `[rows, classes]`."""
+    return np.concatenate([-logits, logits], axis=1) if logits.shape[1] == 1 else log_softmax(logits)

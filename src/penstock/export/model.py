@@ -42,6 +42,9 @@ class ServableModel(Protocol):
     def predict(self, batch: ColumnBatch) -> dict[str, NDArray[Any]]:
         """The trainer's own answer for raw rows: the same outputs, as arrays of the same shapes."""
 
+    def undecided(self, answers: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        """Rows `[N]` of whose answers, where these are no numbers, rounding may decide, besides ties of two classes."""
+
 
 def assemble(model: ServableModel) -> tuple[GraphBuilder, tuple[OutputTensor, ...]]:
     """The graph from one named `[N, 1]` input a raw column to the model's outputs, and what these are.

@@ -79,11 +79,15 @@ def check_parity(
     requests = real.take(np.flatnonzero(sendable(real)))
     expected = own_answers(real)
     _refuse_diverged(expected)
-    differences = compare_answers(expected, _served(bundle, real), real, what="real row")
+
+    def compare(own: dict[str, NDArray[Any]], served: dict[str, NDArray[Any]], rows: ColumnBatch, what: str) -> Any:
+        return compare_answers(own, served, rows, what=what, undecided=model.undecided(own))
+
+    differences = compare(expected, _served(bundle, real), real, "real row")
     if requests.rows:
-        compare_answers(own_answers(requests), _served(bundle, _decoded(bundle, requests)), requests, what="request")
+        compare(own_answers(requests), _served(bundle, _decoded(bundle, requests)), requests, "request")
     hostile = hostile_rows(real)
-    worst = compare_answers(own_answers(hostile), _served(bundle, hostile), hostile, what="hostile row")
+    worst = compare(own_answers(hostile), _served(bundle, hostile), hostile, "hostile row")
     report = ParityReport(
         real_rows=real.rows,
         sent_rows=requests.rows,
@@ -107,15 +111,21 @@ def _refuse_diverged(answers: dict[str, NDArray[Any]]) -> None:
 
 
 def compare_answers(
-    expected: dict[str, NDArray[Any]], found: dict[str, NDArray[Any]], rows: ColumnBatch, *, what: str
+    expected: dict[str, NDArray[Any]],
+    found: dict[str, NDArray[Any]],
+    rows: ColumnBatch,
+    *,
+    what: str,
+    undecided: NDArray[np.bool_] | None = None,
 ) -> list[OutputParity]:
     """How far apart the trainer's answers (`expected`) and the bundle's (`found`) are.
 
+    undecided: rows that only numbers are compared of, besides those whose two best classes are tied.
     Raises ParityError where an output is absent, of another shape, not a number, or further apart than the tolerance.
     """
     if list(expected) != list(found):
         raise ParityError(f"the trainer answers with outputs {list(expected)}, the bundle with {list(found)}")
-    undecided = _undecided(expected.get("probabilities"))
+    is_tied = _tied(expected.get("probabilities"))
     report = []
     for name, own in expected.items():
         served = found[name]
@@ -126,7 +136,9 @@ def compare_answers(
         if own.dtype.kind == "f":
             report.append(_compare_numbers(name, own, served, rows, what))
         else:
-            differs = (own != served).reshape(len(own), -1).any(axis=1) & ~undecided(len(own))
+            differs = (own != served).reshape(len(own), -1).any(axis=1) & ~is_tied(len(own))
+            if undecided is not None:
+                differs &= ~undecided
             _refuse_first(name, differs, own, served, rows, what)
             report.append(OutputParity(name=name, max_absolute_difference=0.0, max_relative_difference=0.0))
     return report
@@ -172,7 +184,7 @@ def _shown(value: Any, rows: ColumnBatch, name: str) -> str:
     return "missing" if missing else repr(value.item() if hasattr(value, "item") else value)
 
 
-def _undecided(probabilities: NDArray[Any] | None) -> Any:
+def _tied(probabilities: NDArray[Any] | None) -> Any:
     """Of a number of rows, those whose two best classes are as good as tied: either may win by a rounding."""
 
     def of(rows: int) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -107,20 +108,21 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True, tag="vocabulary"):
         return operators.where(ids == self.lookup.unknown, hashed + self.lookup.unknown, ids)
 
 
-def read_vocabulary_file(path: str, vocabulary_size: int | None = None) -> tuple[str, ...]:
+def read_vocabulary_file(path: str | Path, vocabulary_size: int | None = None) -> tuple[str, ...]:
     """The words of a file or of a URI, one a line, UTF-8; the first `vocabulary_size` of them.
 
     Raises NotFoundError without the file, UsageError where it holds fewer words than asked for, StoreError where it
     cannot be read.
     """
     try:
-        text = blobs.read_uri(path).decode("utf-8-sig")
+        text = blobs.read_uri(str(path)).decode("utf-8-sig")
     except NotFoundError as error:
         raise NotFoundError(f"the vocabulary file {path} does not exist") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"the vocabulary file {path} is not UTF-8: {error}") from error
     # Not splitlines(): a word may hold U+2028 and the like.
-    words = tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")) if text else ()
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+    words = tuple(lines.split("\n")) if lines else ()
     if vocabulary_size is None:
         return words
     if len(words) < vocabulary_size:

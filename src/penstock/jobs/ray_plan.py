@@ -19,6 +19,7 @@ __all__ = [
     "PlannedTrial",
     "ReplicaRequest",
     "amounts",
+    "answer_in",
     "check_fixed",
     "wanted_by",
 ]
@@ -129,6 +130,12 @@ def check_fixed(replicas: Sequence[PlannedReplica], there: Mapping[str, float]) 
             f"the job asks for {amounts(lacking)} and this cluster has {amounts(has)}; "
             "use a smaller scale tier, or a cluster whose autoscaler may start such machines"
         )
+
+
+def answer_in(line: str) -> Answer | None:
+    """The Answer that a line of the driver's output holds; maybe behind a progress bar, which ends no line."""
+    _, prefix, text = f"\r{line}".partition(f"\r{ANSWER_PREFIX}")
+    return msgspec.json.decode(text, type=Answer) if prefix else None
 
 
 def amounts(resources: Mapping[str, float]) -> str:

@@ -4,8 +4,6 @@ import http
 import time
 from typing import Any
 
-import msgspec
-
 from penstock.errors import ServiceError, TrainingError
 from penstock.jobs.logs import SERVICE_TASK
 from penstock.jobs.machines import load_machines, replicas_of
@@ -13,7 +11,7 @@ from penstock.jobs.processes import MARKER_VARIABLE
 from penstock.jobs.ray_address import check_address
 from penstock.jobs.ray_archive import driver_command, planned_replicas, ship
 from penstock.jobs.ray_client import RayJob, RayJobs
-from penstock.jobs.ray_plan import ANSWER_PREFIX, EXPERIMENT_NAME, Answer, Plan
+from penstock.jobs.ray_plan import EXPERIMENT_NAME, Plan, answer_in
 from penstock.jobs.states import Ended, JobState
 from penstock.jobs.supervisor import Supervisor
 from penstock.jobs.training_input import seconds_of
@@ -165,11 +163,11 @@ class RayRunner:
 
     def _take(self, line: str) -> None:
         supervisor = self._supervisor
-        if not line.startswith(ANSWER_PREFIX):
+        answer = answer_in(line)
+        if answer is None:
             if line.strip():
-                supervisor.listen(SERVICE_TASK, line, severity="INFO")
+                supervisor.listen(SERVICE_TASK, line.rstrip("\r").rpartition("\r")[2], severity="INFO")
             return
-        answer = msgspec.json.decode(line.removeprefix(ANSWER_PREFIX), type=Answer)
         if answer.is_running and not self._is_running:
             self._is_running = True
             supervisor.enter(JobState.RUNNING)

@@ -2,12 +2,14 @@
 
 The Ray job of each trial is written down beside the study. A process that goes on with the study finds it there, and
 follows what still runs, or has ended in between, instead of beginning it again. How much of its output was passed on
-stands beside it: metrics are read again from the beginning, lines are not told twice.
+stands beside it: metrics are read again from the beginning, lines are told twice only where a process was killed
+between telling and noting it.
 """
 
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -21,7 +23,7 @@ from penstock.jobs.machines import load_machines, replicas_of
 from penstock.jobs.processes import MARKER_VARIABLE
 from penstock.jobs.ray_archive import driver_command, planned_replicas, ship
 from penstock.jobs.ray_client import RayJob, RayJobs
-from penstock.jobs.ray_plan import ANSWER_PREFIX, Answer, Plan, PlannedTrial
+from penstock.jobs.ray_plan import Plan, PlannedTrial, answer_in
 from penstock.jobs.training_input import TrainingInput
 from penstock.jobs.trial_host import Sighting, TrialHost, TrialLaunch
 from penstock.settings import Settings
@@ -186,9 +188,9 @@ class RayTrials:
         *lines, _ = self._ray.log(trial.job)[trial.position :].split("\n")
         for line in lines:
             trial.position += len(line) + 1
-            if not line.startswith(ANSWER_PREFIX):
+            answer = answer_in(line)
+            if answer is None:
                 continue
-            answer = msgspec.json.decode(line.removeprefix(ANSWER_PREFIX), type=Answer)
             if answer.is_running:
                 trial.waits = False
             trial.reports += [(step, float(value)) for step, value in answer.reports]
@@ -199,7 +201,8 @@ class RayTrials:
                 self._listen(number, answer.message, answer.severity)
         if trial.position > trial.passed_on:
             trial.passed_on = trial.position
-            replace_file(_passed_on_file(trial.note), str(trial.passed_on).encode())
+            with suppress(OSError):  # a full disk may cost lines told twice, and no trial
+                replace_file(_passed_on_file(trial.note), str(trial.passed_on).encode())
 
 
 def trial_plan(job_id: str, training: TrainingInput, *, settings: Settings) -> Plan:
@@ -239,8 +242,10 @@ def _passed_on_file(note: Path) -> Path:
 
 
 def _passed_on(note: Path) -> int:
-    file = _passed_on_file(note)
-    return int(file.read_text()) if file.exists() else 0
+    try:
+        return int(_passed_on_file(note).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _end_of(job: RayJob | None, trial: _Trial) -> tuple[str, bool]:

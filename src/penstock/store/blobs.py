@@ -315,14 +315,17 @@ def _walk(folder: Path) -> list[tuple[str, int]]:
 
 
 def _walk_through(folder: Path) -> list[tuple[str, int]]:
-    """The same, links being followed: a broken one is no file, and one to a folder on the way to it leads nowhere."""
+    """The same, links being followed: a broken one is a file of no bytes, one to a folder on the way to it is none."""
     found: list[tuple[str, int]] = []
     for parent, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
         place = Path(parent)
         way = {one.resolve() for one in (place, *place.parents)}
         folders[:] = [name for name in folders if (place / name).resolve() not in way]
-        files = [name for name in files if (place / name).is_file()]
-        found += [((place / name).relative_to(folder).as_posix(), (place / name).stat().st_size) for name in files]
+        found += [
+            (path.relative_to(folder).as_posix(), path.stat().st_size if path.is_file() else 0)
+            for path in map(place.joinpath, files)
+            if path.is_file() or not path.exists()
+        ]
     return found
 
 

@@ -3,15 +3,12 @@
 import numpy as np
 
 from penstock.errors import TrainingError
-from penstock.estimators.adjustment import Adjustment, AdjustmentOptions
+from penstock.estimators.adjustment import MOST_ROWS, Adjustment, AdjustmentOptions
 from penstock.estimators.auto.link import logits_of
 from penstock.estimators.auto.rows import SearchRows
 from penstock.estimators.auto.search import Chosen, Search
-from penstock.estimators.intervals import least_rows
 
 __all__ = ["adjust", "refuse_few_rows"]
-
-_MOST_ROWS = 10_000
 
 
 def adjust(
@@ -26,7 +23,7 @@ def adjust(
     scores = np.zeros(())
     for name, weight in chosen.weights.items():
         scores = scores + weight * search.scores_of(name, chosen.folds).astype(np.float64)
-    picked = np.random.default_rng(rows.seed).permutation(len(index))[:_MOST_ROWS]
+    picked = np.random.default_rng(rows.seed).permutation(len(index))[:MOST_ROWS]
     head = rows.setup.head
     try:
         return options.fit(logits_of(scores[picked], head), head, rows.examples.take(index[picked]))
@@ -37,13 +34,5 @@ def adjust(
 
 
 def refuse_few_rows(options: AdjustmentOptions, rows: SearchRows) -> None:
-    """Raises TrainingError where intervals or sets want more rows than there are, before the time goes by."""
-    if options.coverage is None:
-        return
-    name, share = options.coverage
-    wanted = least_rows(share) * (2 if options.calibrate else 1)
-    if rows.count < wanted:
-        raise TrainingError(
-            f"{name} of {share:g} are measured on at least {wanted} rows, and the data has {rows.count}; train on more "
-            "rows, or ask for less coverage"
-        )
+    """Raises TrainingError where what is asked for wants more rows than there are, before the time goes by."""
+    options.check_rows(min(rows.count, MOST_ROWS), there=f"the data has {rows.count}")
